@@ -1,0 +1,87 @@
+"""The table of figures and targets: on the terminal and as markdown."""
+
+import targets
+
+FIELDS = [
+    ("records_per_s", "records/s", "{:,.0f}"),
+    ("server_cpu_us_per_record", "server µs", "{:.2f}"),
+    ("redis_cpu_us_per_record", "Redis µs", "{:.2f}"),
+    ("main_cpu_us_per_record", "main thread µs", "{:.2f}"),
+    ("network_cpu_us_per_record", "network thread µs", "{:.2f}"),
+    ("client_cpu_us_per_record", "client µs", "{:.2f}"),
+    ("p50_us", "p50 µs", "{:,.0f}"),
+    ("p99_us", "p99 µs", "{:,.0f}"),
+    ("bytes_per_key", "bytes/key", "{:.0f}"),
+]
+
+
+def _markdown_table(rows, left=2):
+    """Padded, so that it reads the same as plain text."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+
+    def line(row):
+        cells = [cell.ljust(width) if i < left else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths))]
+        return "| " + " | ".join(cells) + " |"
+
+    rule = ["-" * width if i < left else "-" * (width - 1) + ":"
+            for i, width in enumerate(widths)]
+    return [line(rows[0]), line(rule)] + [line(row) for row in rows[1:]]
+
+
+def _range(runs, field):
+    """What the machine's own noise makes of it."""
+    values = [run[field] for run in runs]
+    return f"{min(values):.2f} - {max(values):.2f}"
+
+
+def figures_table(measurements, runs, medians):
+    rows = [["measurement", "keys"] + [title for _, title, _ in FIELDS] + ["server µs from - to"]]
+    for measurement in measurements:
+        if measurement.name not in medians:
+            continue
+        median = medians[measurement.name]
+        row = [measurement.label, measurement.keys]
+        for field, _, form in FIELDS:
+            row.append(form.format(median[field]) if field in median else "")
+        field = "server_cpu_us_per_record"
+        row.append(_range(runs[measurement.name], field) if field in median else "")
+        rows.append(row)
+    return _markdown_table(rows)
+
+
+def targets_table(medians):
+    rows = [["target", "", "wanted", "measured"]]
+    for target in targets.TARGETS:
+        figure, verdict = target.judge(medians)
+        shown = "" if figure is None else (f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}")
+        rows.append([target.text, verdict, target.wanted(), shown + (target.unit if shown else "")])
+    return _markdown_table(rows)
+
+
+def floor_line(medians):
+    try:
+        names = [targets.floor(medians, keys).split("-")[1] for keys in ("time", "random")]
+    except KeyError:
+        return []
+    ways = {"binary": "in binary format", "csv": "in CSV format",
+            "pieces": "in binary format, in pieces of 250"}
+    return [f"The floor is COPY with 1,000 records a transaction {ways[names[0]]} (time-ordered keys) and "
+            f"{ways[names[1]]} (random keys): the way whose backend takes least CPU.", ""]
+
+
+def markdown(measurements, runs, failures, environment, plot):
+    medians = targets.medians_of(runs)
+    lines = [f"# Benchmark of {environment['date']}", ""]
+    lines += [f"* {name}: {value}" for name, value in environment.items() if name != "date"]
+    lines += ["", "## Targets", "", *targets_table(medians), "", *floor_line(medians)]
+    lines += ["## Figures", "",
+              "Medians; µs are CPU time for each record, of one process or thread.", "",
+              *figures_table(measurements, runs, medians), ""]
+    if failures:
+        lines += ["## Not measured", ""]
+        lines += [f"* {name}: {reason}" for name, reason in failures.items()]
+        lines.append("")
+    if plot:
+        lines += [f"![records/s and CPU for each record]({plot})", ""]
+    return "\n".join(lines)

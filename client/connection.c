@@ -1,0 +1,510 @@
+/*
+ * connection.c
+ *		One call of IngestData at a time, over gRPC.
+ *
+ * Every call has a channel of its own: a new attempt then means a new TCP
+ * connection and a new name look-up, at the moment that our backoff chose, not
+ * at one that the channel's own backoff allows.
+ *
+ * A call is a handful of batches, each with its own tag.  The status batch is
+ * started first and completes last; a failed send or an absent answer only
+ * marks the call as broken, the reason comes with the status.  The call is
+ * over when all batches have come back.
+ *
+ * A message sent with "more" stays in gRPC's buffer until a later one without
+ * it, or until 64 KiB have come together: one write to the socket for hundreds
+ * of records.  Nothing but a later send brings such a message out, which is why
+ * sluice_connection_send() asks for certainty.
+ */
+#ifdef POSTGRES_H
+#error "the network side does not see PostgreSQL"
+#endif
+
+#include "connection.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/log.h>
+#include <grpc/support/time.h>
+
+#include "clock.h"
+#include "memory.h"
+
+#define METHOD "/ingestion.IngestionService/IngestData"
+
+/* A peer that is silent for so long is asked, and given up when it does not answer. */
+#define KEEPALIVE_TIME_MS 10000
+#define KEEPALIVE_TIMEOUT_MS 5000
+
+#define CONNECT_TIMEOUT_MS 10000
+#define ANSWER_MAX_LENGTH 65536
+#define RECEIVE_WINDOW 1048576
+
+typedef enum Tag
+{
+	TAG_WAKE = 1,
+	TAG_STATUS,
+	TAG_METADATA,
+	TAG_ANSWER,
+	TAG_SENT,
+	TAG_FINISHED
+} Tag;
+
+struct SluiceConnection
+{
+	const char *server;
+	const char *stream;
+	grpc_completion_queue *queue;
+	grpc_channel *idle_channel; /* leads nowhere: its call carries the wake-ups */
+	grpc_call  *idle_call;
+	atomic_bool wake_pending;
+
+	/* The present call, if any. */
+	grpc_channel *channel;
+	grpc_call  *call;
+	int			in_flight;		/* batches */
+	bool		broken;			/* nothing can be sent any more */
+	bool		sending;
+	bool		finished;		/* half-closed by us */
+	grpc_metadata_array initial_metadata;
+	grpc_metadata_array trailing_metadata;
+	grpc_byte_buffer *incoming;
+	grpc_status_code status;
+	grpc_slice	status_details;
+
+	/* The answer that the owner may look at. */
+	grpc_byte_buffer *answer;
+	grpc_slice	answer_copy;	/* where it came in several pieces */
+	const uint8_t *answer_bytes;
+	size_t		answer_length;
+
+	SluiceConnectionEnd end;
+};
+
+static void
+drop_log_line(gpr_log_func_args *args)
+{
+	(void) args;
+}
+
+static grpc_arg
+integer_arg(const char *key, int value)
+{
+	grpc_arg	arg;
+
+	memset(&arg, 0, sizeof(arg));
+	arg.type = GRPC_ARG_INTEGER;
+	arg.key = (char *) key;
+	arg.value.integer = value;
+	return arg;
+}
+
+static grpc_arg
+string_arg(const char *key, const char *value)
+{
+	grpc_arg	arg;
+
+	memset(&arg, 0, sizeof(arg));
+	arg.type = GRPC_ARG_STRING;
+	arg.key = (char *) key;
+	arg.value.string = (char *) value;
+	return arg;
+}
+
+static gpr_timespec
+grpc_deadline(int64_t deadline)
+{
+	gpr_timespec when;
+
+	if (deadline == SLUICE_NEVER)
+		return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+	when.tv_sec = deadline / SLUICE_SECOND;
+	when.tv_nsec = (int32_t) (deadline % SLUICE_SECOND);
+	when.clock_type = GPR_CLOCK_MONOTONIC;
+	return when;
+}
+
+SluiceConnection *
+sluice_connection_create(const char *server, const char *stream)
+{
+	SluiceConnection *connection = sluice_memory_get_zeroed(sizeof(SluiceConnection));
+
+	/* What matters comes as the status of a call; gRPC's own lines are for those who ask for them. */
+	if (getenv("GRPC_VERBOSITY") == NULL)
+		gpr_set_log_function(drop_log_line);
+	grpc_init();
+	connection->server = server;
+	connection->stream = stream;
+	connection->queue = grpc_completion_queue_create_for_next(NULL);
+	connection->idle_channel = grpc_lame_client_channel_create("idle", GRPC_STATUS_UNAVAILABLE, "not for calls");
+	connection->idle_call =
+		grpc_channel_create_call(connection->idle_channel, NULL, GRPC_PROPAGATE_DEFAULTS, connection->queue,
+								 grpc_slice_from_static_string("/idle/idle"), NULL,
+								 gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+	atomic_init(&connection->wake_pending, false);
+	connection->answer_copy = grpc_empty_slice();
+	return connection;
+}
+
+static void
+forget_answer(SluiceConnection *connection)
+{
+	if (connection->answer != NULL)
+	{
+		grpc_byte_buffer_destroy(connection->answer);
+		connection->answer = NULL;
+		grpc_slice_unref(connection->answer_copy);
+		connection->answer_copy = grpc_empty_slice();
+	}
+}
+
+void
+sluice_connection_free(SluiceConnection *connection)
+{
+	forget_answer(connection);
+	grpc_call_unref(connection->idle_call);
+	grpc_channel_destroy(connection->idle_channel);
+	grpc_completion_queue_shutdown(connection->queue);
+	while (grpc_completion_queue_next(connection->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
+		   GRPC_QUEUE_SHUTDOWN)
+		continue;
+	grpc_completion_queue_destroy(connection->queue);
+	grpc_shutdown();
+	free(connection);
+}
+
+/* A batch that gRPC does not accept never comes back: the call cannot be used any more. */
+static bool
+start_batch(SluiceConnection *connection, const grpc_op *ops, size_t nops, Tag tag)
+{
+	grpc_call_error error = grpc_call_start_batch(connection->call, ops, nops, (void *) (intptr_t) tag, NULL);
+
+	if (error != GRPC_CALL_OK)
+	{
+		connection->broken = true;
+		grpc_call_cancel_with_status(connection->call, GRPC_STATUS_INTERNAL,
+									 grpc_call_error_to_string(error), NULL);
+		return false;
+	}
+	connection->in_flight++;
+	return true;
+}
+
+static void
+receive_answer(SluiceConnection *connection)
+{
+	grpc_op		op;
+
+	memset(&op, 0, sizeof(op));
+	op.op = GRPC_OP_RECV_MESSAGE;
+	op.data.recv_message.recv_message = &connection->incoming;
+	start_batch(connection, &op, 1, TAG_ANSWER);
+}
+
+static void
+create_channel(SluiceConnection *connection)
+{
+	grpc_arg	args[] = {
+		integer_arg("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+		integer_arg("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+		integer_arg("grpc.keepalive_permit_without_calls", 1),
+		integer_arg("grpc.http2.max_pings_without_data", 0),
+		integer_arg("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),	/* so gRPC calls the connect timeout */
+		integer_arg("grpc.enable_retries", 0),
+		integer_arg("grpc.enable_http_proxy", 0),
+		integer_arg("grpc.use_local_subchannel_pool", 1),
+		integer_arg("grpc.http2.bdp_probe", 0),
+		integer_arg("grpc.http2.lookahead_bytes", RECEIVE_WINDOW),
+		integer_arg("grpc.max_receive_message_length", ANSWER_MAX_LENGTH),
+		string_arg("grpc.primary_user_agent", "sluice/" SLUICE_VERSION)
+	};
+	grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
+	grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+
+	connection->channel = grpc_channel_create(connection->server, credentials, &channel_args);
+	grpc_channel_credentials_release(credentials);
+}
+
+static void
+start_status_batch(SluiceConnection *connection)
+{
+	grpc_op		op;
+
+	memset(&op, 0, sizeof(op));
+	op.op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+	op.data.recv_status_on_client.trailing_metadata = &connection->trailing_metadata;
+	op.data.recv_status_on_client.status = &connection->status;
+	op.data.recv_status_on_client.status_details = &connection->status_details;
+	start_batch(connection, &op, 1, TAG_STATUS);
+}
+
+static void
+start_metadata_batch(SluiceConnection *connection)
+{
+	grpc_op		ops[2];
+	grpc_metadata stream;
+
+	memset(ops, 0, sizeof(ops));
+	memset(&stream, 0, sizeof(stream));
+	ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+	if (connection->stream != NULL)
+	{
+		stream.key = grpc_slice_from_static_string("sluice-stream");
+		stream.value = grpc_slice_from_copied_string(connection->stream);
+		ops[0].data.send_initial_metadata.count = 1;
+		ops[0].data.send_initial_metadata.metadata = &stream;
+	}
+	ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
+	ops[1].data.recv_initial_metadata.recv_initial_metadata = &connection->initial_metadata;
+	start_batch(connection, ops, 2, TAG_METADATA);
+	if (connection->stream != NULL)
+		grpc_slice_unref(stream.value);
+}
+
+void
+sluice_connection_open(SluiceConnection *connection)
+{
+	create_channel(connection);
+	connection->call = grpc_channel_create_call(connection->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+												connection->queue, grpc_slice_from_static_string(METHOD), NULL,
+												gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+	connection->in_flight = 0;
+	connection->broken = false;
+	connection->sending = false;
+	connection->finished = false;
+	connection->incoming = NULL;
+	connection->status = GRPC_STATUS_UNKNOWN;
+	connection->status_details = grpc_empty_slice();
+	grpc_metadata_array_init(&connection->initial_metadata);
+	grpc_metadata_array_init(&connection->trailing_metadata);
+
+	start_status_batch(connection);
+	start_metadata_batch(connection);
+	receive_answer(connection);
+}
+
+bool
+sluice_connection_can_send(const SluiceConnection *connection)
+{
+	return connection->call != NULL && !connection->broken && !connection->sending && !connection->finished;
+}
+
+void
+sluice_connection_send(SluiceConnection *connection, const uint8_t *bytes, size_t length, bool more)
+{
+	grpc_slice	slice = grpc_slice_from_copied_buffer((const char *) bytes, length);
+	grpc_byte_buffer *message = grpc_raw_byte_buffer_create(&slice, 1);
+	grpc_op		op;
+
+	grpc_slice_unref(slice);
+	memset(&op, 0, sizeof(op));
+	op.op = GRPC_OP_SEND_MESSAGE;
+	op.flags = more ? GRPC_WRITE_BUFFER_HINT : 0;
+	op.data.send_message.send_message = message;
+	connection->sending = start_batch(connection, &op, 1, TAG_SENT);
+	grpc_byte_buffer_destroy(message);
+}
+
+void
+sluice_connection_finish(SluiceConnection *connection)
+{
+	grpc_op		op;
+
+	memset(&op, 0, sizeof(op));
+	op.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+	connection->finished = start_batch(connection, &op, 1, TAG_FINISHED);
+}
+
+void
+sluice_connection_cancel(SluiceConnection *connection)
+{
+	connection->broken = true;
+	if (connection->call != NULL)
+		grpc_call_cancel(connection->call, NULL);
+}
+
+static SluiceConnectionEvent
+on_wake(SluiceConnection *connection)
+{
+	atomic_store(&connection->wake_pending, false);
+	return SLUICE_CONNECTION_WOKEN;
+}
+
+static SluiceConnectionEvent
+on_sent(SluiceConnection *connection, bool success)
+{
+	connection->sending = false;
+	if (!success)
+	{
+		connection->broken = true;
+		return SLUICE_CONNECTION_OTHER;
+	}
+	return SLUICE_CONNECTION_SENT;
+}
+
+static SluiceConnectionEvent
+on_answer(SluiceConnection *connection)
+{
+	const grpc_slice_buffer *pieces;
+
+	if (connection->incoming == NULL)
+	{
+		connection->broken = true;
+		return SLUICE_CONNECTION_OTHER;
+	}
+	connection->answer = connection->incoming;
+	connection->incoming = NULL;
+
+	/* Answers are small: nearly always one piece of uncompressed bytes, looked at where they are. */
+	pieces = &connection->answer->data.raw.slice_buffer;
+	if (connection->answer->type != GRPC_BB_RAW ||
+		connection->answer->data.raw.compression != GRPC_COMPRESS_NONE || pieces->count != 1)
+	{
+		grpc_byte_buffer_reader reader;
+
+		if (grpc_byte_buffer_reader_init(&reader, connection->answer))
+		{
+			connection->answer_copy = grpc_byte_buffer_reader_readall(&reader);
+			grpc_byte_buffer_reader_destroy(&reader);
+		}
+		connection->answer_bytes = GRPC_SLICE_START_PTR(connection->answer_copy);
+		connection->answer_length = GRPC_SLICE_LENGTH(connection->answer_copy);
+	}
+	else
+	{
+		connection->answer_bytes = GRPC_SLICE_START_PTR(pieces->slices[0]);
+		connection->answer_length = GRPC_SLICE_LENGTH(pieces->slices[0]);
+	}
+	receive_answer(connection);
+	return SLUICE_CONNECTION_ANSWER;
+}
+
+/* A decimal count, or false. */
+static bool
+read_count(grpc_slice value, uint64_t *count)
+{
+	const uint8_t *digits = GRPC_SLICE_START_PTR(value);
+	size_t		ndigits = GRPC_SLICE_LENGTH(value);
+
+	*count = 0;
+	if (ndigits == 0 || ndigits > 18)
+		return false;
+	for (size_t i = 0; i < ndigits; i++)
+	{
+		if (digits[i] < '0' || digits[i] > '9')
+			return false;
+		*count = *count * 10 + (uint64_t) (digits[i] - '0');
+	}
+	return true;
+}
+
+static bool
+trailing_count(const SluiceConnection *connection, const char *key, uint64_t *count)
+{
+	for (size_t i = 0; i < connection->trailing_metadata.count; i++)
+	{
+		const grpc_metadata *item = &connection->trailing_metadata.metadata[i];
+
+		if (grpc_slice_str_cmp(item->key, key) == 0)
+			return read_count(item->value, count);
+	}
+	return false;
+}
+
+static SluiceConnectionEvent
+on_status(SluiceConnection *connection)
+{
+	SluiceConnectionEnd *end = &connection->end;
+	size_t		length = GRPC_SLICE_LENGTH(connection->status_details);
+
+	memset(end, 0, sizeof(*end));
+	end->status = (int) connection->status;
+	if (length >= sizeof(end->message))
+		length = sizeof(end->message) - 1;
+	memcpy(end->message, GRPC_SLICE_START_PTR(connection->status_details), length);
+	end->counted = trailing_count(connection, "sluice-stored", &end->stored) &&
+		trailing_count(connection, "sluice-duplicates", &end->duplicates) &&
+		trailing_count(connection, "sluice-dead-letters", &end->dead_letters);
+	connection->broken = true;
+	return SLUICE_CONNECTION_OTHER;
+}
+
+static void
+release_call(SluiceConnection *connection)
+{
+	grpc_metadata_array_destroy(&connection->initial_metadata);
+	grpc_metadata_array_destroy(&connection->trailing_metadata);
+	grpc_slice_unref(connection->status_details);
+	grpc_call_unref(connection->call);
+	grpc_channel_destroy(connection->channel);
+	connection->call = NULL;
+	connection->channel = NULL;
+}
+
+static SluiceConnectionEvent
+handle_batch(SluiceConnection *connection, Tag tag, bool success)
+{
+	connection->in_flight--;
+	switch (tag)
+	{
+		case TAG_STATUS:
+			return on_status(connection);
+		case TAG_ANSWER:
+			return on_answer(connection);
+		case TAG_SENT:
+			return on_sent(connection, success);
+		case TAG_METADATA:
+		case TAG_FINISHED:
+		case TAG_WAKE:
+			break;
+	}
+	return SLUICE_CONNECTION_OTHER;
+}
+
+SluiceConnectionEvent
+sluice_connection_next(SluiceConnection *connection, int64_t deadline)
+{
+	grpc_event	event;
+
+	forget_answer(connection);
+	if (connection->call != NULL && connection->in_flight == 0)
+	{
+		release_call(connection);
+		return SLUICE_CONNECTION_ENDED;
+	}
+	event = grpc_completion_queue_next(connection->queue, grpc_deadline(deadline), NULL);
+	if (event.type != GRPC_OP_COMPLETE)
+		return SLUICE_CONNECTION_TIMEOUT;
+	if (event.tag == (void *) (intptr_t) TAG_WAKE)
+		return on_wake(connection);
+	return handle_batch(connection, (Tag) (intptr_t) event.tag, event.success != 0);
+}
+
+const uint8_t *
+sluice_connection_answer(const SluiceConnection *connection, size_t *length)
+{
+	*length = connection->answer_length;
+	return connection->answer_bytes;
+}
+
+const SluiceConnectionEnd *
+sluice_connection_end(const SluiceConnection *connection)
+{
+	return &connection->end;
+}
+
+void
+sluice_connection_wake(SluiceConnection *connection)
+{
+	if (!atomic_exchange(&connection->wake_pending, true))
+		grpc_call_start_batch(connection->idle_call, NULL, 0, (void *) (intptr_t) TAG_WAKE, NULL);
+}

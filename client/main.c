@@ -1,0 +1,57 @@
+/*
+ * main.c
+ *		The tool "sluice": its subcommands.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "send.h"
+#include "summary.h"
+
+typedef struct Subcommand
+{
+	const char *name;
+	int			(*main) (int argc, char **argv);
+	const char *help;
+} Subcommand;
+
+static const Subcommand subcommands[] = {
+	{"send", sluice_send_main, "send records from files or standard input into a stream"}
+};
+
+#define NSUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))
+
+static void
+show_usage(FILE *file)
+{
+	fputs("Usage: sluice COMMAND [OPTION]...\n\nCommands:\n", file);
+	for (size_t i = 0; i < NSUBCOMMANDS; i++)
+		fprintf(file, "  %-12s %s\n", subcommands[i].name, subcommands[i].help);
+	fputs("\n\"sluice COMMAND --help\" tells more, \"sluice --version\" the version.\n", file);
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	for (size_t i = 0; i < NSUBCOMMANDS; i++)
+	{
+		if (strcmp(name, subcommands[i].name) == 0)
+			return subcommands[i].main(argc - 1, argv + 1);
+	}
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+	{
+		show_usage(stdout);
+		return SLUICE_EXIT_OK;
+	}
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+	{
+		puts("sluice " SLUICE_VERSION);
+		return SLUICE_EXIT_OK;
+	}
+	if (*name != '\0')
+		fprintf(stderr, "sluice: unknown command \"%s\"\n\n", name);
+	show_usage(stderr);
+	return SLUICE_EXIT_INPUT;
+}

@@ -1,0 +1,32 @@
+/*
+ * acting.h
+ *		Acting as the role that a stream's user code runs as.
+ *
+ * Defaults, CHECKs, triggers and everything else that a target brings along
+ * never runs as the worker's superuser.  Between begin and end the session is
+ * the given role, its settings are put back at the end, and what it left in
+ * the session (temporary tables) is gone.  An error in between needs no end: the
+ * (sub)transaction's abort puts role and settings back.
+ */
+#ifndef SLUICE_ACTING_H
+#define SLUICE_ACTING_H
+
+#include "postgres.h"
+
+typedef struct SluiceActing
+{
+	Oid			user;
+	int			context;
+	int			guc_level;
+	bool		switched;
+} SluiceActing;
+
+/*
+ * As role, or as the current user where role is InvalidOid (SQL callers).
+ * restricted: as in a security-restricted operation, which the server refuses to
+ * leave deferred triggers, temporary tables or cursors behind.
+ */
+extern void sluice_acting_begin(SluiceActing *acting, Oid role, bool restricted);
+extern void sluice_acting_end(SluiceActing *acting);
+
+#endif							/* SLUICE_ACTING_H */

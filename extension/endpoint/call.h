@@ -1,0 +1,116 @@
+/*
+ * call.h
+ *		One gRPC call, whatever its method.
+ *
+ * The state machine that all methods share: it owns the grpc_call, knows which
+ * batches are under way and when all is over.  What a call means is its
+ * method's: a table of functions, one for each thing that can happen to a
+ * call.  A method's own state is a struct that begins with a SluiceCall.
+ *
+ * Life of a call, seen by its method:
+ *
+ *	begin		it was accepted; nothing was read or sent yet
+ *	received	a message came that was asked for by sluice_call_read
+ *	half_closed	the client will send no more
+ *	sent		the message of sluice_call_send has passed flow control
+ *	drained		the server is to go: end as soon as what was taken is answered
+ *	over		the client has the status, or is gone: no more calls into gRPC
+ *	destroy		after over and after the last batch: free it.  False: still
+ *				needed; the method then calls sluice_call_free itself
+ *
+ * All of it happens in the network thread.
+ */
+#ifndef SLUICE_CALL_H
+#define SLUICE_CALL_H
+
+#ifdef POSTGRES_H
+#error "the gRPC side does not compile where postgres.h was included"
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <grpc/grpc.h>
+
+typedef struct SluiceCall SluiceCall;
+typedef struct SluiceMethod SluiceMethod;
+struct SluiceNetwork;
+
+/* What a completion queue event does.  Tags live as long as what they belong to. */
+typedef struct SluiceTag
+{
+	void		(*run) (void *owner, bool success);
+	void	   *owner;
+} SluiceTag;
+
+struct SluiceMethod
+{
+	const char *path;			/* "/package.Service/Method" */
+	size_t		call_size;
+	bool		ingests;		/* counted by max_calls and in the counters */
+	void		(*begin) (SluiceCall *call, const grpc_metadata_array *metadata);
+	void		(*received) (SluiceCall *call, grpc_byte_buffer *message);	/* owns it now */
+	void		(*half_closed) (SluiceCall *call);
+	void		(*sent) (SluiceCall *call);
+	void		(*drained) (SluiceCall *call);
+	void		(*over) (SluiceCall *call);
+	bool		(*destroy) (SluiceCall *call);
+};
+
+struct SluiceCall
+{
+	TAILQ_ENTRY(SluiceCall) link;	/* in the network's calls */
+	struct SluiceNetwork *network;
+	const SluiceMethod *method;
+	grpc_call  *grpc;			/* NULL once it was released */
+	grpc_byte_buffer *message;	/* RECV_MESSAGE writes here */
+	int			cancelled;		/* RECV_CLOSE_ON_SERVER writes here */
+	int			batches;		/* under way */
+	bool		opened;			/* initial metadata was sent */
+	bool		reading;
+	bool		sending;
+	bool		half_closed;
+	bool		ended;			/* the status was sent */
+	bool		over;
+	SluiceTag	close_tag;
+	SluiceTag	open_tag;
+	SluiceTag	read_tag;
+	SluiceTag	send_tag;
+	SluiceTag	end_tag;
+};
+
+/* What grpc_server_request_call fills in. */
+typedef struct SluiceRequest
+{
+	grpc_call  *grpc;
+	grpc_call_details details;
+	grpc_metadata_array metadata;
+} SluiceRequest;
+
+/* Take a new call; request->grpc is the call's from here on. */
+extern void sluice_call_accept(struct SluiceNetwork *network, SluiceRequest *request);
+
+extern void sluice_call_open(SluiceCall *call);
+extern void sluice_call_read(SluiceCall *call);
+
+/* Takes the slice over.  more: another one will follow at once, so do not write to the socket yet. */
+extern void sluice_call_send(SluiceCall *call, grpc_slice message, bool more);
+extern void sluice_call_end(SluiceCall *call, grpc_status_code status, const char *message);
+
+/* Release what is over.  To be called last: the call may be gone afterwards. */
+extern void sluice_call_settle(SluiceCall *call);
+extern void sluice_call_free(SluiceCall *call);
+
+/* The bytes of a message in one piece, for protobuf-c; NULL: out of memory.  Destroys the message; free() the result. */
+extern uint8_t *sluice_call_message_bytes(grpc_byte_buffer *message, size_t *length);
+
+/* The methods. */
+extern const SluiceMethod sluice_ingest_call_method;
+extern const SluiceMethod sluice_health_check_method;
+extern const SluiceMethod sluice_health_watch_method;
+extern const SluiceMethod sluice_reflection_v1_method;
+extern const SluiceMethod sluice_reflection_v1alpha_method;
+
+#endif							/* SLUICE_CALL_H */

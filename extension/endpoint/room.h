@@ -1,0 +1,68 @@
+/*
+ * room.h
+ *		Who may have how many records and bytes in flight.
+ *
+ * Plain C, the network thread's alone.  In flight is a record from the moment
+ * it was received until its answer was handed to gRPC.  Three things bound it:
+ *
+ *	the worker: settings.memory and settings.max_in_flight, never exceeded (a
+ *		single record larger than the memory is let in alone);
+ *	the stream: at most as much as is free after it.  One stream that is held
+ *		thus gets half, two get a third each, and there is always room for the
+ *		next: who is held does not take the room of the others;
+ *	the call: at most half of what is free, and a fixed cap.  A client that
+ *		never reads its answers stops being read.
+ *
+ * A stream or call that has nothing in flight may have one record wherever the
+ * worker has room for it.
+ */
+#ifndef SLUICE_ROOM_H
+#define SLUICE_ROOM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#define SLUICE_CALL_RECORDS_MAX 8192
+#define SLUICE_CALL_BYTES_MAX ((size_t) 2 * 1024 * 1024)
+
+typedef struct SluiceUsage
+{
+	size_t		records;
+	size_t		bytes;
+} SluiceUsage;
+
+/* What all calls of one stream name have in flight. */
+typedef struct SluiceShare
+{
+	LIST_ENTRY(SluiceShare) link;
+	SluiceUsage usage;
+	size_t		calls;			/* that use it */
+	char		stream[];
+} SluiceShare;
+
+typedef struct SluiceRoom
+{
+	size_t		max_records;
+	size_t		max_bytes;
+	SluiceUsage usage;
+	LIST_HEAD(SluiceShareList, SluiceShare) shares;
+} SluiceRoom;
+
+extern void sluice_room_init(SluiceRoom *room, size_t max_records, size_t max_bytes);
+
+/* The share of a stream name; NULL: out of memory.  Left as often as it was joined. */
+extern SluiceShare *sluice_room_join(SluiceRoom *room, const char *stream);
+extern void sluice_room_leave(SluiceRoom *room, SluiceShare *share);
+
+/* May this worker have another record of this size at all? */
+extern bool sluice_room_has(const SluiceRoom *room, size_t bytes);
+
+/* May this call have one? */
+extern bool sluice_room_admits(const SluiceRoom *room, const SluiceShare *share,
+							   const SluiceUsage *call, size_t bytes);
+
+extern void sluice_room_take(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t bytes);
+extern void sluice_room_give(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t bytes);
+
+#endif							/* SLUICE_ROOM_H */

@@ -1,0 +1,519 @@
+/*
+ * settlement.c
+ *		The main thread's way of a record from the arrivals queue to its verdict.
+ *
+ * A record is popped from the arrivals queue, waits in the backlog until it is
+ * due, goes through the ingest transaction with others, and is handed back
+ * to the network thread as soon as its verdict is committed.  One that comes
+ * out of the transaction without a verdict goes back to the backlog: alone,
+ * where its key was busy, or with its whole stream, where that is held.
+ *
+ * From the moment a record was delivered it may be gone: nothing here looks
+ * at it again.
+ *
+ * pg_cancel_backend cancels a transaction, where that is caught as any other
+ * error.  Between transactions there is nothing to cancel, and an error there would
+ * end the worker, so cancel requests are held off except while one runs.
+ */
+#include "postgres.h"
+
+#include "settlement.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "backlog.h"
+#include "ingest.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "settings.h"
+#include "shared.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* gRPC status codes, by their numbers on the wire. */
+#define STATUS_NOT_FOUND 5
+#define STATUS_FAILED_PRECONDITION 9
+#define STATUS_UNAVAILABLE 14
+
+/* A stream that is held, and what was said about it in the log. */
+typedef struct HeldStream
+{
+	int32		stream_id;		/* hash key */
+	SluiceHold	hold;
+	char		sqlstate[6];
+} HeldStream;
+
+struct SluiceSettlement
+{
+	SluiceNetwork *network;
+	SluiceRing *arrivals;
+	SluiceBacklog *backlog;
+	HTAB	   *held;			/* of HeldStream */
+	MemoryContext context;		/* of one batch */
+	bool		draining;
+	bool		giving_up;		/* draining, and nothing is stored any more */
+	bool		abandoned;
+	bool		suspects_drop;
+	char		drain_message[256];
+};
+
+int64
+sluice_settlement_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
+}
+
+SluiceSettlement *
+sluice_settlement_create(SluiceNetwork *network)
+{
+	SluiceSettlement *settlement = MemoryContextAllocZero(TopMemoryContext, sizeof(*settlement));
+	HASHCTL		control = {.keysize = sizeof(int32), .entrysize = sizeof(HeldStream)};
+
+	settlement->network = network;
+	settlement->arrivals = sluice_network_arrivals(network);
+	settlement->held = hash_create("sluice held streams", 16, &control, HASH_ELEM | HASH_BLOBS);
+	settlement->context = AllocSetContextCreate(TopMemoryContext, "sluice settlement",
+												ALLOCSET_DEFAULT_SIZES);
+	settlement->backlog = sluice_backlog_create();
+	if (settlement->backlog == NULL)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return settlement;
+}
+
+char *
+sluice_settlement_printable(char *text)
+{
+	bool		utf8 = GetDatabaseEncoding() == PG_UTF8 &&
+		pg_verify_mbstr(PG_UTF8, text, strlen(text), true);
+
+	for (unsigned char *c = (unsigned char *) text; *c != '\0'; c++)
+		if (*c < ' ' || *c == 0x7f || (*c >= 0x80 && !utf8))
+			*c = '?';
+	return text;
+}
+
+/* ---- refusing ---- */
+
+static void
+deliver(SluiceSettlement *settlement, SluiceRecord *record)
+{
+	sluice_network_deliver(settlement->network, &record, 1);
+}
+
+/* The refusal is freed by the network thread, so it is malloc's. */
+static void
+refuse(SluiceSettlement *settlement, SluiceRecord *record, int status, const char *message)
+{
+	SluiceRefusal *refusal = malloc(sizeof(SluiceRefusal));
+	int			length = pg_encoding_mbcliplen(PG_UTF8, message, strlen(message),
+											   sizeof(refusal->message) - 1);
+
+	if (refusal == NULL)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	refusal->status = status;
+	memcpy(refusal->message, message, length);
+	refusal->message[length] = '\0';
+	record->refusal = refusal;
+	record->verdict = SLUICE_REFUSED;
+	deliver(settlement, record);
+}
+
+static void
+refuse_drained(SluiceSettlement *settlement, SluiceRecord *record)
+{
+	refuse(settlement, record, STATUS_UNAVAILABLE, settlement->drain_message);
+}
+
+/* While draining: whatever would have to wait for another try. */
+static void
+refuse_waiting(SluiceSettlement *settlement)
+{
+	SluiceRecord *record;
+
+	while ((record = sluice_backlog_remove_waiting(settlement->backlog)) != NULL)
+		refuse_drained(settlement, record);
+	while (settlement->giving_up &&
+		   (record = sluice_backlog_remove_any(settlement->backlog)) != NULL)
+		refuse_drained(settlement, record);
+}
+
+/* ---- transactions ---- */
+
+static void
+cancel_allowed(void)
+{
+	QueryCancelPending = false; /* it was meant for an earlier one */
+	QueryCancelHoldoffCount = 0;
+}
+
+static void
+cancel_ignored(void)
+{
+	QueryCancelHoldoffCount = 1;
+	QueryCancelPending = false;
+}
+
+/* ---- arrivals ---- */
+
+/* An opening could not be answered for a reason that may pass. */
+static void
+open_failed(SluiceSettlement *settlement, SluiceRecord *record)
+{
+	ErrorData  *error;
+	char	   *message;
+
+	MemoryContextSwitchTo(settlement->context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(settlement->context);
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("could not look up a stream for a client: %s", error->message)));
+	message = psprintf("the stream could not be looked up (SQLSTATE %s), open the call again",
+					   unpack_sql_state(error->sqlerrcode));
+	settlement->suspects_drop = true;
+	refuse(settlement, record, STATUS_UNAVAILABLE, message);
+}
+
+static void
+collect_open(SluiceSettlement *settlement, SluiceRecord *record)
+{
+	SluiceRefusal refusal = {0};
+	volatile int32 stream_id = 0;
+	volatile bool failed = false;
+
+	if (settlement->draining)
+	{
+		refuse_drained(settlement, record);
+		return;
+	}
+	cancel_allowed();
+	PG_TRY();
+	{
+		stream_id = sluice_ingest_find_stream(record->sender->stream, &refusal);
+	}
+	PG_CATCH();
+	{
+		failed = true;
+		open_failed(settlement, record);
+	}
+	PG_END_TRY();
+	cancel_ignored();
+	MemoryContextSwitchTo(settlement->context);
+	if (failed)
+		return;
+
+	if (stream_id == 0)
+		refuse(settlement, record, refusal.status, refusal.message);
+	else
+	{
+		record->sender->stream_id = stream_id;
+		record->verdict = SLUICE_OPENED;
+		deliver(settlement, record);
+	}
+}
+
+static void
+collect_data(SluiceSettlement *settlement, SluiceRecord *record)
+{
+	if (settlement->giving_up)
+		refuse_drained(settlement, record);
+	else if (record->sender->stream_id == 0)
+		refuse(settlement, record, STATUS_FAILED_PRECONDITION, "the stream of this call was not opened");
+	else if (!sluice_backlog_add(settlement->backlog, record))
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+static void
+count_received(int32 stream_id, uint64 received)
+{
+	SluiceStreamCounters *counters;
+
+	if (received == 0)
+		return;
+	counters = sluice_shared_stream_counters(MyDatabaseId, stream_id);
+	if (counters != NULL)
+		pg_atomic_fetch_add_u64(&counters->received, received);
+}
+
+/* Ends: the queue holds no more than may be in flight, and nothing comes in for what is not answered. */
+void
+sluice_settlement_collect(SluiceSettlement *settlement)
+{
+	SluiceRecord *record;
+	int32		stream_id = 0;
+	uint64		received = 0;	/* by that stream, not counted yet */
+
+	MemoryContextSwitchTo(settlement->context);
+	while ((record = sluice_ring_pop(settlement->arrivals)) != NULL)
+	{
+		if (record->kind == SLUICE_OPEN)
+		{
+			collect_open(settlement, record);
+			continue;
+		}
+		if (record->sender->stream_id != stream_id)
+		{
+			count_received(stream_id, received);
+			stream_id = record->sender->stream_id;
+			received = 0;
+		}
+		if (stream_id != 0)
+			received++;
+		collect_data(settlement, record);
+	}
+	count_received(stream_id, received);
+	if (settlement->draining)
+		refuse_waiting(settlement);
+	MemoryContextReset(settlement->context);
+}
+
+/* ---- holds ---- */
+
+/* How the log names a stream: as its sender does. */
+static const char *
+stream_label(const SluiceGroup *group)
+{
+	const char *name = group->records[0]->sender->stream;
+
+	if (name == NULL || name[0] == '\0')
+		return psprintf("%d", group->stream_id);
+	return psprintf("\"%s\"", sluice_settlement_printable(pstrdup(name)));
+}
+
+/* Say that a stream is held, once for each reason and not at each try. */
+static void
+hold_report(SluiceSettlement *settlement, SluiceGroup *group)
+{
+	bool		found;
+	HeldStream *held = hash_search(settlement->held, &group->stream_id, HASH_ENTER, &found);
+
+	sluice_shared_stream_hold(MyDatabaseId, group->stream_id, group->hold,
+							  group->sqlstate, group->message);
+	if (found && held->hold == group->hold && strcmp(held->sqlstate, group->sqlstate) == 0)
+		return;
+	held->hold = group->hold;
+	strlcpy(held->sqlstate, group->sqlstate, sizeof(held->sqlstate));
+	ereport(group->hold == SLUICE_HOLD_ERROR ? WARNING : LOG,
+			(errmsg("stream %s is held: %s", stream_label(group),
+					sluice_settlement_printable(pstrdup(group->message))),
+			 group->sqlstate[0] != '\0' ? errdetail("SQLSTATE %s.", group->sqlstate) : 0,
+			 group->hold == SLUICE_HOLD_PAUSED ? errhint("Run sluice.resume() to let it go on.") : 0));
+}
+
+static void
+release_report(SluiceSettlement *settlement, SluiceGroup *group)
+{
+	bool		found;
+
+	sluice_shared_stream_hold(MyDatabaseId, group->stream_id, SLUICE_HOLD_NONE, "", "");
+	hash_search(settlement->held, &group->stream_id, HASH_REMOVE, &found);
+	if (found)
+		ereport(LOG,
+				(errmsg("stream %s goes on", stream_label(group))));
+}
+
+/* ---- what came out of the ingest transaction, by the reason for what is pending ---- */
+
+static void
+settle_free(SluiceSettlement *settlement, SluiceGroup *group,
+			SluiceRecord **pending, int npending)
+{
+	int64		now = sluice_settlement_clock();
+
+	(void) sluice_backlog_release(settlement->backlog, group->stream_id);
+	release_report(settlement, group);
+	for (int i = 0; i < npending; i++)
+		sluice_backlog_park(settlement->backlog, group->stream_id, pending[i], now);
+}
+
+static void
+settle_held(SluiceSettlement *settlement, SluiceGroup *group,
+			SluiceRecord **pending, int npending)
+{
+	SluiceBacklogHold hold = SLUICE_BACKLOG_FAILED;
+
+	if (group->hold == SLUICE_HOLD_LOCKED)
+		hold = SLUICE_BACKLOG_LOCKED;
+	else if (group->hold == SLUICE_HOLD_PAUSED)
+		hold = SLUICE_BACKLOG_PAUSED;
+	else if (strncmp(group->sqlstate, "42", 2) == 0 || strncmp(group->sqlstate, "3F", 2) == 0)
+		settlement->suspects_drop = true;
+	hold_report(settlement, group);
+	sluice_backlog_return(settlement->backlog, group->stream_id, pending, npending);
+	(void) sluice_backlog_hold(settlement->backlog, group->stream_id, hold,
+							   sluice_settlement_clock());
+}
+
+/* The stream was dropped: so are the calls that send to it. */
+static void
+settle_gone(SluiceSettlement *settlement, SluiceGroup *group,
+			SluiceRecord **pending, int npending)
+{
+	const char *message = group->message[0] != '\0' ? group->message : "the stream was dropped";
+	SluiceRecord *record;
+
+	settlement->suspects_drop = true;
+	hash_search(settlement->held, &group->stream_id, HASH_REMOVE, NULL);
+	sluice_shared_stream_forget(MyDatabaseId, group->stream_id);
+	for (int i = 0; i < npending; i++)
+		refuse(settlement, pending[i], STATUS_NOT_FOUND, message);
+	while ((record = sluice_backlog_remove(settlement->backlog, group->stream_id)) != NULL)
+		refuse(settlement, record, STATUS_NOT_FOUND, message);
+}
+
+static void
+settle_group(SluiceSettlement *settlement, SluiceGroup *group,
+			 SluiceRecord **pending, int npending)
+{
+	if (npending > 0)
+	{
+		SluiceStreamCounters *counters = sluice_shared_stream_counters(MyDatabaseId, group->stream_id);
+
+		if (counters != NULL)
+			pg_atomic_fetch_add_u64(&counters->retries, npending);
+	}
+	switch (group->hold)
+	{
+		case SLUICE_HOLD_NONE:
+			settle_free(settlement, group, pending, npending);
+			break;
+		case SLUICE_HOLD_LOCKED:
+		case SLUICE_HOLD_ERROR:
+		case SLUICE_HOLD_PAUSED:
+			settle_held(settlement, group, pending, npending);
+			break;
+		case SLUICE_HOLD_GONE:
+			settle_gone(settlement, group, pending, npending);
+			break;
+	}
+}
+
+/* ---- a batch ---- */
+
+static SluiceGroup *
+groups_of(const SluicePortion *portions, int nportions)
+{
+	SluiceGroup *groups = palloc0(nportions * sizeof(SluiceGroup));
+
+	for (int i = 0; i < nportions; i++)
+	{
+		groups[i].stream_id = portions[i].stream_id;
+		groups[i].records = portions[i].records;
+		groups[i].nrecords = portions[i].nrecords;
+	}
+	return groups;
+}
+
+/* Send the verdicts in one burst, and see to what has none. */
+static void
+settle_groups(SluiceSettlement *settlement, SluiceGroup *groups, int ngroups)
+{
+	int			nrecords = 0;
+	int			nsettled = 0;
+	SluiceRecord **settled;
+	SluiceRecord **pending;
+
+	for (int i = 0; i < ngroups; i++)
+		nrecords += groups[i].nrecords;
+	settled = palloc(nrecords * sizeof(SluiceRecord *));
+	pending = palloc(nrecords * sizeof(SluiceRecord *));
+
+	for (int i = 0; i < ngroups; i++)
+	{
+		int			npending = 0;
+
+		for (int j = 0; j < groups[i].nrecords; j++)
+		{
+			SluiceRecord *record = groups[i].records[j];
+
+			if (record->verdict == SLUICE_PENDING)
+				pending[npending++] = record;
+			else
+				settled[nsettled++] = record;
+		}
+		settle_group(settlement, &groups[i], pending, npending);
+	}
+	sluice_network_deliver(settlement->network, settled, nsettled);
+}
+
+void
+sluice_settlement_store(SluiceSettlement *settlement)
+{
+	SluicePortion *portions;
+	SluiceGroup *groups;
+	int			nportions;
+
+	if (settlement->abandoned)
+		return;
+	nportions = sluice_backlog_take(settlement->backlog, sluice_settlement_clock(),
+								  sluice_batch_records, (size_t) sluice_batch_bytes * 1024, &portions);
+	if (nportions < 0)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	if (nportions == 0)
+		return;
+
+	MemoryContextSwitchTo(settlement->context);
+	groups = groups_of(portions, nportions);
+	pgstat_report_activity(STATE_RUNNING, "storing records");
+	cancel_allowed();
+	settlement->abandoned = !sluice_ingest_groups(groups, nportions);
+	cancel_ignored();
+	MemoryContextSwitchTo(settlement->context);
+	if (settlement->abandoned)
+		return;
+
+	settle_groups(settlement, groups, nportions);
+	if (settlement->draining)
+		refuse_waiting(settlement);
+	MemoryContextReset(settlement->context);
+}
+
+int64
+sluice_settlement_next(SluiceSettlement *settlement)
+{
+	return settlement->abandoned ? PG_INT64_MAX : sluice_backlog_next(settlement->backlog);
+}
+
+/* ---- the end ---- */
+
+void
+sluice_settlement_drain(SluiceSettlement *settlement, const char *message, bool give_up)
+{
+	settlement->draining = true;
+	settlement->giving_up = give_up;
+	strlcpy(settlement->drain_message, message, sizeof(settlement->drain_message));
+	refuse_waiting(settlement);
+}
+
+bool
+sluice_settlement_done(SluiceSettlement *settlement)
+{
+	return sluice_backlog_count(settlement->backlog) == 0;
+}
+
+bool
+sluice_settlement_abandoned(SluiceSettlement *settlement)
+{
+	return settlement->abandoned;
+}
+
+bool
+sluice_settlement_suspects_drop(SluiceSettlement *settlement)
+{
+	bool		suspects = settlement->suspects_drop;
+
+	settlement->suspects_drop = false;
+	return suspects;
+}

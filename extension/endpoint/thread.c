@@ -1,0 +1,237 @@
+/*
+ * thread.c
+ *		The network thread: the loop around gRPC's completion queue.
+ *
+ * One turn: do what the main thread asked for, take what it has settled, send
+ * answers, let paused calls read where room came free, mend the listener; then
+ * one event of the queue.  The order matters: outcomes come before reading, so
+ * that room is given back before it is asked for.
+ *
+ * The thread waits only when nothing is left to do, and says so first in the
+ * outcomes ring (handover.h).  While arrivals are not yet announced to the main
+ * thread it merely looks (a deadline in the past): the burst ends, and the main
+ * thread is told, when no event is there, or after SLUICE_BURST records.
+ *
+ * It never blocks elsewhere: gRPC answers pings only while somebody is in the
+ * queue.
+ */
+#include "thread.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ingest_call.h"
+#include "health.h"
+#include "log.h"
+
+/* A dead listener shows in the log hook only, which wakes nobody: so look now and then. */
+#define HOUSEKEEPING_MS 1000
+
+/* How long sluice_network_stop waits for gRPC to let go. */
+#define STOP_US 1000000
+
+int64_t
+sluice_thread_clock(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void
+sluice_thread_push(SluiceNetwork *network, SluiceRecord *record)
+{
+	/* The ring has room for max_records, and room.c lets no more in. */
+	if (!sluice_ring_push(&network->arrivals, record))
+		sluice_log_put('W', "the arrivals queue is full: a record waits until the connection ends");
+	network->burst++;
+}
+
+static void
+end_burst(SluiceNetwork *network)
+{
+	uint64_t	one = 1;
+
+	network->burst = 0;
+	if (!sluice_ring_must_wake(&network->arrivals))
+		return;
+	while (write(network->wakeup_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void
+sluice_thread_collect(SluiceNetwork *network)
+{
+	SluiceRecord *record;
+
+	while ((record = sluice_ring_pop(&network->outcomes)) != NULL)
+		sluice_ingest_call_settled(network, record);
+}
+
+static void
+begin_drain(SluiceNetwork *network)
+{
+	SluiceCall *call;
+
+	if (network->draining)
+		return;
+	network->draining = true;
+	sluice_health_set_serving(network, false);
+	sluice_listener_shut_all(network);
+	TAILQ_FOREACH(call, &network->calls, link)
+	{
+		if (!call->over)
+			call->method->drained(call);
+	}
+}
+
+static void
+begin_stop(SluiceNetwork *network)
+{
+	if (network->stopping)
+		return;
+	network->stopping = true;
+	network->stop_by = sluice_thread_clock(CLOCK_MONOTONIC) + STOP_US;
+	sluice_listener_shut_all(network);
+	sluice_listener_cancel_all(network);
+}
+
+static void
+obey(SluiceNetwork *network)
+{
+	unsigned	requests;
+
+	if (atomic_load_explicit(&network->requests, memory_order_relaxed) == 0)
+		return;
+	requests = atomic_exchange(&network->requests, 0);
+	if (requests & SLUICE_REQUEST_SERVING)
+		sluice_health_set_serving(network, true);
+	if (requests & SLUICE_REQUEST_NOT_SERVING)
+		sluice_health_set_serving(network, false);
+	if (requests & SLUICE_REQUEST_DRAIN)
+		begin_drain(network);
+	if (requests & SLUICE_REQUEST_STOP)
+		begin_stop(network);
+}
+
+static void
+publish_usage(SluiceNetwork *network)
+{
+	atomic_store_explicit(&network->bytes_in_flight, network->room.usage.bytes, memory_order_relaxed);
+	atomic_store_explicit(&network->records_in_flight, network->room.usage.records, memory_order_relaxed);
+}
+
+static void
+run_event(const grpc_event *event)
+{
+	const SluiceTag *tag = event->tag;
+
+	if (event->type == GRPC_OP_COMPLETE)
+		tag->run(tag->owner, event->success != 0);
+}
+
+/* Look without waiting; when nothing is there the burst is over. */
+static void
+run_ready_event(SluiceNetwork *network)
+{
+	grpc_event	event = grpc_completion_queue_next(network->queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+
+	if (event.type == GRPC_QUEUE_TIMEOUT)
+	{
+		if (network->burst > 0)
+			end_burst(network);
+		return;
+	}
+	run_event(&event);
+	if (network->burst >= SLUICE_BURST)
+		end_burst(network);
+}
+
+static void
+wait_for_event(SluiceNetwork *network, int timeout_ms)
+{
+	gpr_timespec deadline;
+	grpc_event	event;
+
+	deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+	publish_usage(network);
+	if (!sluice_ring_sleep(&network->outcomes))
+		return;
+	event = grpc_completion_queue_next(network->queue, deadline, NULL);
+	sluice_ring_awake(&network->outcomes);
+	network->now = sluice_thread_clock(CLOCK_REALTIME);
+	run_event(&event);
+}
+
+static bool
+finished(const SluiceNetwork *network)
+{
+	if (!network->stopping)
+		return false;
+	return (network->grpc_calls == 0 && sluice_listener_all_gone(network)) ||
+		sluice_thread_clock(CLOCK_MONOTONIC) >= network->stop_by;
+}
+
+static void
+turn(SluiceNetwork *network)
+{
+	int			timeout_ms;
+
+	obey(network);
+	sluice_thread_collect(network);
+	sluice_ingest_call_answer(network);
+	sluice_ingest_call_resume(network);
+	timeout_ms = sluice_listener_keep_alive(network);
+	if (timeout_ms < 0 || timeout_ms > HOUSEKEEPING_MS)
+		timeout_ms = HOUSEKEEPING_MS;
+	if (network->stopping && timeout_ms > 10)
+		timeout_ms = 10;
+
+	if (network->burst > 0 || network->resume_left > 0)
+		run_ready_event(network);
+	else
+		wait_for_event(network, timeout_ms);
+}
+
+/*
+ * Nothing is started on the queue any more after its shutdown: that would
+ * abort the process.  The wake call is the main thread's to use, and it has
+ * stopped using it before it asked to stop.
+ */
+void
+sluice_thread_leave(SluiceNetwork *network)
+{
+	grpc_event	event;
+
+	if (network->grpc_calls > 0 || !sluice_listener_all_gone(network))
+	{
+		network->broken = true;
+		return;
+	}
+	grpc_call_unref(network->wake_call);
+	grpc_channel_destroy(network->wake_channel);
+	grpc_completion_queue_shutdown(network->queue);
+	do
+	{
+		event = grpc_completion_queue_next(network->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+		run_event(&event);
+	} while (event.type != GRPC_QUEUE_SHUTDOWN);
+	grpc_completion_queue_destroy(network->queue);
+	network->queue = NULL;
+}
+
+void *
+sluice_thread_main(void *arg)
+{
+	SluiceNetwork *network = arg;
+
+	pthread_setname_np(pthread_self(), "sluice network");
+	network->now = sluice_thread_clock(CLOCK_REALTIME);
+	while (!finished(network))
+		turn(network);
+	sluice_thread_leave(network);
+	return NULL;
+}

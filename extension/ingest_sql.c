@@ -1,0 +1,262 @@
+/*
+ * ingest_sql.c
+ *		sluice.ingest(): the ingest transaction within the caller's own.
+ *
+ * Records act as the caller, and what waits in the worker's queue waits here
+ * for locks and keys, as any statement would.
+ */
+#include "postgres.h"
+
+#include "ingest_sql.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "common/ip.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/backend_status.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#define EPOCH_OFFSET INT64CONST(946684800000000)
+
+extern PGDLLEXPORT Datum sluice_ingest(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(sluice_ingest);
+extern PGDLLEXPORT Datum sluice_ingest_array(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(sluice_ingest_array);
+
+static int	depth = 0;
+
+/* Run the batch in a subtransaction.  False: a key was there; it is undone. */
+static bool
+run_once(SluiceBatch *batch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	bool		done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		depth++;
+		done = sluice_batch_run(batch);
+	}
+	PG_FINALLY();
+	{
+		depth--;
+	}
+	PG_END_TRY();
+	if (done)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+static const char *
+hold_message(const SluiceShare *share)
+{
+	return share->stream != NULL && share->stream->held_reason != NULL ? share->stream->held_reason : "it was dropped";
+}
+
+static void
+run_round(SluiceBatch *batch)
+{
+	batch->probe = true;
+	while (!run_once(batch))
+		CHECK_FOR_INTERRUPTS();
+	if (batch->shares[0].hold != SLUICE_HOLD_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("stream %d is held: %s", batch->shares[0].stream_id, hold_message(&batch->shares[0])),
+				 errhint("sluice.resume() lets it go on.")));
+}
+
+void
+sluice_ingest_sql_run(int32 stream_id, SluiceRecord **records, int n, bool redrive, SluiceItem *settled)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sluice batch", ALLOCSET_DEFAULT_SIZES);
+	SluiceRecord **left = MemoryContextAllocHuge(context, sizeof(SluiceRecord *) * (n + 1));
+	int		   *places = MemoryContextAllocHuge(context, sizeof(int) * (n + 1));
+	int			nleft = n;
+
+	if (depth == 0)
+		sluice_stream_sweep();
+	memcpy(left, records, sizeof(SluiceRecord *) * n);
+	for (int i = 0; i < n; i++)
+		places[i] = i;
+	/* A key's second payload waits for the verdict of the first: another round. */
+	while (nleft > 0)
+	{
+		SluiceShare share = {0};
+		SluiceBatch batch = {.from_sql = true,.careful = true,.redrive = redrive,.context = context};
+		int			pending = 0;
+
+		batch.shares = &share;
+		batch.nshares = 1;
+		sluice_batch_add(&batch, &share, stream_id, left, nleft, NULL);
+		run_round(&batch);
+		sluice_batch_count(&batch);
+		for (int i = 0; i < nleft; i++)
+		{
+			settled[places[i]] = share.items[i];
+			if (share.items[i].verdict != SLUICE_PENDING)
+				continue;
+			places[pending] = places[i];
+			left[pending++] = left[i];
+		}
+		nleft = pending;
+	}
+}
+
+const char *
+sluice_ingest_sql_verdict(const SluiceItem *item)
+{
+	switch (item->verdict)
+	{
+		case SLUICE_STORED:
+			return "stored";
+		case SLUICE_DUPLICATE:
+			return "duplicate";
+		case SLUICE_DEAD_LETTERED:
+			return "dead_lettered";
+		case SLUICE_FILTERED:
+			return "filtered";
+		default:
+			elog(ERROR, "unexpected verdict %d", (int) item->verdict);
+	}
+}
+
+/* Where the session comes from, as pg_stat_activity has it; "" for a local one. */
+static char *
+client_address(void)
+{
+	char		host[NI_MAXHOST];
+	char		port[NI_MAXSERV];
+	SockAddr   *address = &MyBEEntry->st_clientaddr;
+
+	if (MyBEEntry == NULL || (address->addr.ss_family != AF_INET && address->addr.ss_family != AF_INET6) ||
+		pg_getnameinfo_all(&address->addr, address->salen, host, sizeof(host), port, sizeof(port),
+						   NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return "";
+	return psprintf(address->addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* The caller's side of the envelope. */
+static SluiceSender *
+make_sender(const char *stream)
+{
+	SluiceSender *sender = palloc0(sizeof(SluiceSender));
+
+	sender->stream = pstrdup(stream);
+	sender->address = client_address();
+	return sender;
+}
+
+static void
+fill_record(SluiceRecord *record, SluiceSender *sender, text *key, bytea *payload)
+{
+	memset(record, 0, sizeof(*record));
+	record->sender = sender;
+	record->received_at = GetCurrentTimestamp() + EPOCH_OFFSET;
+	record->key_text = "";
+	record->payload = (const uint8_t *) "";
+	if (key != NULL)
+	{
+		/* Keys are compared with those from the network: as UTF-8. */
+		char	   *utf8 = pg_server_to_any(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key), PG_UTF8);
+
+		record->key_text = utf8;
+		record->key_length = utf8 == VARDATA_ANY(key) ? VARSIZE_ANY_EXHDR(key) : strlen(utf8);
+	}
+	if (payload != NULL)
+	{
+		record->payload = (const uint8_t *) VARDATA_ANY(payload);
+		record->payload_length = VARSIZE_ANY_EXHDR(payload);
+		record->has_payload = true;
+	}
+}
+
+Datum
+sluice_ingest(PG_FUNCTION_ARGS)
+{
+	char	   *name = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	SluiceStream *stream = sluice_stream_get(name);
+	SluiceRecord record;
+	SluiceRecord *records = &record;
+	SluiceItem	item;
+
+	fill_record(&record, make_sender(stream->name), PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
+				PG_ARGISNULL(2) ? NULL : PG_GETARG_BYTEA_PP(2));
+	sluice_ingest_sql_run(stream->id, &records, 1, false, &item);
+	PG_RETURN_TEXT_P(cstring_to_text(sluice_ingest_sql_verdict(&item)));
+}
+
+static SluiceRecord **
+records_from_arrays(SluiceSender *sender, ArrayType *keys, ArrayType *payloads, int *n)
+{
+	Datum	   *key_values;
+	Datum	   *payload_values;
+	bool	   *key_nulls;
+	bool	   *payload_nulls;
+	int			npayloads;
+	SluiceRecord *records;
+	SluiceRecord **pointers;
+
+	deconstruct_array(keys, TEXTOID, -1, false, TYPALIGN_INT, &key_values, &key_nulls, n);
+	deconstruct_array(payloads, BYTEAOID, -1, false, TYPALIGN_INT, &payload_values, &payload_nulls, &npayloads);
+	if (*n != npayloads)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("there are %d idempotency keys for %d payloads", *n, npayloads)));
+	records = palloc_extended(sizeof(SluiceRecord) * (*n + 1), MCXT_ALLOC_HUGE);
+	pointers = palloc_extended(sizeof(SluiceRecord *) * (*n + 1), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < *n; i++)
+	{
+		fill_record(&records[i], sender, key_nulls[i] ? NULL : DatumGetTextPP(key_values[i]),
+					payload_nulls[i] ? NULL : DatumGetByteaPP(payload_values[i]));
+		pointers[i] = &records[i];
+	}
+	return pointers;
+}
+
+Datum
+sluice_ingest_array(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *name = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	SluiceStream *stream;
+	SluiceRecord **records;
+	SluiceItem *items;
+	int			n;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("idempotency keys and payloads must not be null")));
+	stream = sluice_stream_get(name);
+	records = records_from_arrays(make_sender(stream->name), PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_ARRAYTYPE_P(2), &n);
+	items = palloc_extended(sizeof(SluiceItem) * (n + 1), MCXT_ALLOC_HUGE);
+	sluice_ingest_sql_run(stream->id, records, n, false, items);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		value = CStringGetTextDatum(sluice_ingest_sql_verdict(&items[i]));
+		bool		null = false;
+
+		tuplestore_putvalues(result->setResult, result->setDesc, &value, &null);
+		pfree(DatumGetPointer(value));
+	}
+	return (Datum) 0;
+}

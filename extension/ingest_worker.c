@@ -1,0 +1,360 @@
+/*
+ * ingest_worker.c
+ *		The ingest transaction as the worker runs it: transactions, retries, standbys.
+ *
+ * The first try has no subtransaction and relies on the key index to find
+ * duplicates.  Where a key turns out to be known, the transaction is rolled back
+ * and run again with look-ups; where anything fails, again with a subtransaction a
+ * stream, which isolates bad records and holds a stream without holding the
+ * others.  Should even that fail as a whole (at COMMIT, say), each stream gets its
+ * own transaction, and in the end each half of its records.
+ */
+#include "postgres.h"
+
+#include "ingest.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "batch.h"
+#include "catalog.h"
+#include "commands/extension.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "settings.h"
+#include "sqlstate.h"
+#include "stream.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+/* So many batches more are run the slower way after one that needed it. */
+#define SLOW_BATCHES 16
+
+typedef enum Outcome
+{
+	COMMITTED,
+	KEY_CONFLICT,				/* rolled back: run again with look-ups */
+	FAILED						/* rolled back: last_error tells why */
+} Outcome;
+
+static int	probing_batches = 0;	/* run so many more with look-ups */
+static int	careful_batches = 0;	/* run so many more with subtransactions */
+static MemoryContext batch_context = NULL;
+static ErrorData *last_error = NULL;	/* in batch_context */
+static bool standbys_given_up = false;
+
+static int
+sync_wait_mode(void)
+{
+	return synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_WRITE ? SYNC_REP_WAIT_WRITE :
+		synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY ? SYNC_REP_WAIT_APPLY : SYNC_REP_WAIT_FLUSH;
+}
+
+static bool
+standbys_have(XLogRecPtr lsn)
+{
+	bool		wanted;
+	bool		have;
+
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	wanted = (WalSndCtl->sync_standbys_status & SYNC_STANDBY_INIT) != 0 ?
+		(WalSndCtl->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0 : (SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0');
+	have = !wanted || WalSndCtl->lsn[sync_wait_mode()] >= lsn;
+	LWLockRelease(SyncRepLock);
+	return have;
+}
+
+/*
+ * COMMIT has waited for the standbys, but a cancel ends that wait with nothing
+ * but a warning.  A verdict must not: wait again, until they have it or we are
+ * told to stop.
+ */
+static bool
+standbys_confirm(XLogRecPtr lsn)
+{
+	if (!SyncRepRequested() || XLogRecPtrIsInvalid(lsn))
+		return true;
+	while (!standbys_have(lsn))
+	{
+		if (ProcDiePending)
+			return false;
+		HOLD_INTERRUPTS();
+		SyncRepWaitForLSN(lsn, true);
+		RESUME_INTERRUPTS();
+	}
+	return true;
+}
+
+static void
+start_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	XactIsoLevel = XACT_READ_COMMITTED;
+}
+
+/* The errors of a transaction that we run end here; only termination goes on. */
+static void
+end_failed_transaction(void)
+{
+	MemoryContextSwitchTo(batch_context);
+	last_error = CopyErrorData();
+	FlushErrorState();
+	HOLD_INTERRUPTS();
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
+	AbortCurrentTransaction();
+	RESUME_INTERRUPTS();
+	MemoryContextSwitchTo(batch_context);
+}
+
+static void
+set_verdicts(const SluiceBatch *batch)
+{
+	for (int s = 0; s < batch->nshares; s++)
+		for (int i = 0; i < batch->shares[s].nitems; i++)
+			batch->shares[s].items[i].record->verdict = batch->shares[s].items[i].verdict;
+}
+
+/*
+ * A batch that only found duplicates wrote nothing, but what it found must be as
+ * durable as a commit of its own would be: its writer may have committed
+ * asynchronously, or given up its wait for a standby.
+ */
+static XLogRecPtr
+flush_known(void)
+{
+	XLogRecPtr	lsn = GetXLogInsertRecPtr();
+
+	XLogFlush(lsn);
+	return lsn;
+}
+
+/* One transaction over the batch. */
+static Outcome
+run_transaction(SluiceBatch *batch)
+{
+	volatile Outcome outcome = FAILED;
+
+	PG_TRY();
+	{
+		bool		wrote;
+
+		start_transaction();
+		if (!sluice_batch_run(batch))
+		{
+			AbortCurrentTransaction();
+			outcome = KEY_CONFLICT;
+		}
+		else
+		{
+			wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
+			CommitTransactionCommand();
+			outcome = COMMITTED;
+			if (!standbys_confirm(wrote ? XactLastCommitEnd : flush_known()))
+				standbys_given_up = true;
+		}
+	}
+	PG_CATCH();
+	{
+		end_failed_transaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(batch_context);
+	if (outcome == COMMITTED && !standbys_given_up)
+	{
+		set_verdicts(batch);
+		sluice_batch_count(batch);
+	}
+	return outcome;
+}
+
+static SluiceBatch
+make_batch(SluiceGroup *groups, int ngroups, bool careful)
+{
+	SluiceBatch batch = {.careful = careful,.probe = careful || probing_batches > 0,.context = batch_context};
+
+	batch.shares = palloc0(sizeof(SluiceShare) * ngroups);
+	batch.nshares = ngroups;
+	for (int g = 0; g < ngroups; g++)
+	{
+		groups[g].hold = SLUICE_HOLD_NONE;
+		sluice_batch_add(&batch, &batch.shares[g], groups[g].stream_id, groups[g].records, groups[g].nrecords, &groups[g]);
+		for (int i = 0; i < groups[g].nrecords; i++)
+			batch.patient = batch.patient || groups[g].records[i]->attempts > 0;
+	}
+	return batch;
+}
+
+/* Run the groups together; a key conflict is met by looking keys up.  FAILED: nothing of them is committed. */
+static Outcome
+run_groups(SluiceGroup *groups, int ngroups, bool careful)
+{
+	SluiceBatch batch = make_batch(groups, ngroups, careful);
+	Outcome		outcome;
+
+	/* With look-ups a conflict is a race with a commit in between; it resolves by trying again. */
+	while ((outcome = run_transaction(&batch)) == KEY_CONFLICT)
+	{
+		CHECK_FOR_INTERRUPTS();
+		batch.probe = true;
+		probing_batches = SLOW_BATCHES;
+	}
+	if (outcome == COMMITTED && batch.known > 0)
+		probing_batches = SLOW_BATCHES;
+	return outcome;
+}
+
+static void
+hold_group(SluiceGroup *group)
+{
+	group->hold = SLUICE_HOLD_ERROR;
+	strlcpy(group->sqlstate, unpack_sql_state(last_error->sqlerrcode), sizeof(group->sqlstate));
+	strlcpy(group->message, last_error->message != NULL ? last_error->message : "", sizeof(group->message));
+}
+
+/* The transaction of this single record failed, by its data: refuse it in another one. */
+static void
+refuse_single(SluiceGroup *group)
+{
+	SluiceBatch batch = make_batch(group, 1, true);
+
+	batch.refuse = sluice_piece_error_reason(last_error);
+	if (run_transaction(&batch) != COMMITTED)
+		hold_group(group);
+}
+
+/*
+ * The transaction of a stream failed as a whole, at COMMIT or in what only
+ * happens there.  A data error: halve, until a record is alone, and refuse that.
+ */
+static void
+run_halves(SluiceGroup *group)
+{
+	SluiceGroup half = *group;
+
+	CHECK_FOR_INTERRUPTS();
+	if (run_groups(group, 1, true) == COMMITTED)
+		return;
+	hold_group(group);
+	if (sluice_sqlstate_class(last_error->sqlerrcode) != SLUICE_ERROR_DATA)
+		return;
+	if (group->nrecords == 1)
+	{
+		refuse_single(group);
+		return;
+	}
+	half.nrecords = group->nrecords / 2;
+	run_halves(&half);
+	half.records = group->records + half.nrecords;
+	half.nrecords = group->nrecords - half.nrecords;
+	run_halves(&half);
+	group->hold = half.hold;
+}
+
+static void
+count_pending(SluiceGroup *groups, int ngroups)
+{
+	for (int g = 0; g < ngroups; g++)
+	{
+		groups[g].npending = 0;
+		for (int i = 0; i < groups[g].nrecords; i++)
+		{
+			if (standbys_given_up)
+				groups[g].records[i]->verdict = SLUICE_PENDING;
+			groups[g].npending += groups[g].records[i]->verdict == SLUICE_PENDING;
+		}
+	}
+}
+
+/* Failed records count their attempts, so that one of them does not hold its stream for ever. */
+static void
+count_attempts(SluiceGroup *groups, int ngroups)
+{
+	for (int g = 0; g < ngroups; g++)
+		for (int i = 0; i < groups[g].nrecords && groups[g].hold == SLUICE_HOLD_ERROR; i++)
+			if (groups[g].records[i]->verdict == SLUICE_PENDING && groups[g].records[i]->attempts == 0)
+				groups[g].records[i]->attempts = 1;
+}
+
+bool
+sluice_ingest_groups(SluiceGroup *groups, int ngroups)
+{
+	if (batch_context == NULL)
+		batch_context = AllocSetContextCreate(TopMemoryContext, "sluice batch", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(batch_context);
+	MemoryContextSwitchTo(batch_context);
+	standbys_given_up = false;
+	sluice_stream_sweep();
+
+	if (careful_batches > 0 || run_groups(groups, ngroups, false) != COMMITTED)
+	{
+		bool		clean;
+
+		if (run_groups(groups, ngroups, true) != COMMITTED)
+			for (int g = 0; g < ngroups && !standbys_given_up; g++)
+				run_halves(&groups[g]);
+		clean = careful_batches > 0;
+		for (int g = 0; g < ngroups; g++)
+			for (int i = 0; i < groups[g].nrecords && clean; i++)
+				clean = groups[g].records[i]->verdict == SLUICE_STORED || groups[g].records[i]->verdict == SLUICE_DUPLICATE;
+		careful_batches = clean ? careful_batches - 1 : SLOW_BATCHES;
+	}
+	if (probing_batches > 0)
+		probing_batches--;
+	count_attempts(groups, ngroups);
+	count_pending(groups, ngroups);
+	pgstat_report_stat(false);
+	MemoryContextSwitchTo(TopMemoryContext);
+	return !standbys_given_up;
+}
+
+bool
+sluice_extension_installed(void)
+{
+	bool		installed;
+
+	start_transaction();
+	installed = OidIsValid(get_extension_oid("pg_sluice", true)) && OidIsValid(sluice_catalog_find("streams"));
+	CommitTransactionCommand();
+	return installed;
+}
+
+static void
+refuse_call(SluiceRefusal *refusal, int status, const char *message)
+{
+	char	   *utf8 = pg_server_to_any(message, strlen(message), PG_UTF8);
+
+	refusal->status = status;
+	snprintf(refusal->message, sizeof(refusal->message), "%.*s",
+			 pg_encoding_mbcliplen(PG_UTF8, utf8, strlen(utf8), sizeof(refusal->message) - 1), utf8);
+}
+
+#define STATUS_NOT_FOUND 5
+
+int32
+sluice_ingest_find_stream(const char *name, SluiceRefusal *refusal)
+{
+	char	   *server_name;
+	SluiceStream *stream;
+	int32		id;
+
+	start_transaction();
+	if (!pg_verify_mbstr(PG_UTF8, name, strlen(name), true))
+		name = "?";
+	server_name = pg_any_to_server(name, strlen(name), PG_UTF8);
+	stream = sluice_stream_by_name(server_name);
+	id = stream != NULL ? stream->id : 0;
+	if (stream == NULL && *name == '\0')
+		refuse_call(refusal, STATUS_NOT_FOUND, "there is no default stream: name one in the metadata \"sluice-stream\"");
+	else if (stream == NULL)
+		refuse_call(refusal, STATUS_NOT_FOUND, psprintf("stream \"%s\" does not exist: make it with sluice.create_stream()", server_name));
+	CommitTransactionCommand();
+	return id;
+}

@@ -1,0 +1,182 @@
+/*
+ * isolate.c
+ *		Storing what can be stored of some records, whatever the others do.
+ *
+ * A piece that fails with a data error is rolled back and taken apart.  The line
+ * that COPY was at is a hint: right for a CHECK, a type or a unique violation,
+ * absent for foreign keys and statement triggers, wrong for a row too big.  So
+ * the records before it are stored first, then the suspect alone; only a record
+ * that failed alone is refused.  Where the hint is missing or was wrong, halves.
+ */
+#include "postgres.h"
+
+#include "isolate.h"
+
+#include "access/xact.h"
+#include "settings.h"
+#include "sqlstate.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* So many records may fail alone with nothing stored before the stream itself is taken for broken. */
+#define FUTILE_LIMIT 3
+
+typedef struct Isolation
+{
+	SluicePiece *piece;
+	SluiceItem **items;			/* all of them */
+	int			nitems;
+	bool		patient;
+	int			stored;			/* pieces stored so far */
+	int			futile;			/* records that failed alone, not by their data */
+} Isolation;
+
+/* Store a run of the items in a subtransaction.  NULL, or the error, with everything undone. */
+static ErrorData *
+try_run(Isolation *isolation, int from, int n)
+{
+	SluicePiece *piece = isolation->piece;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile bool done = false;
+
+	piece->items = isolation->items + from;
+	piece->nitems = n;
+	while (!done && error == NULL)
+	{
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(context);
+		PG_TRY();
+		{
+			done = sluice_piece_store(piece);
+			if (done)
+				ReleaseCurrentSubTransaction();
+			else
+				RollbackAndReleaseCurrentSubTransaction();
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(piece->context);
+			error = CopyErrorData();
+			FlushErrorState();
+			RollbackAndReleaseCurrentSubTransaction();
+		}
+		PG_END_TRY();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	if (error == NULL)
+		isolation->stored++;
+	else
+		for (int i = 0; i < n; i++)
+			piece->items[i]->verdict = SLUICE_PENDING;
+	return error;
+}
+
+static void
+refuse(SluicePiece *piece, SluiceItem *item, ErrorData *error)
+{
+	MemoryContext old = MemoryContextSwitchTo(piece->context);
+
+	item->reason = sluice_piece_error_reason(error);
+	item->verdict = SLUICE_DEAD_LETTERED;
+	MemoryContextSwitchTo(old);
+}
+
+/* A record failed alone, but not by its data. */
+static void
+settle_stubborn(Isolation *isolation, SluiceItem *item, ErrorData *error)
+{
+	SluiceRecord *record = item->record;
+
+	record->attempts++;
+	if (isolation->stored > 0)
+		record->singled = true;
+	else if (!record->singled && ++isolation->futile >= FUTILE_LIMIT)
+		ReThrowError(error);
+	if (record->singled && record->attempts >= sluice_max_attempts)
+		refuse(isolation->piece, item, error);
+}
+
+static void
+settle_single(Isolation *isolation, int at, ErrorData *error)
+{
+	if (sluice_sqlstate_class(error->sqlerrcode) == SLUICE_ERROR_DATA)
+		refuse(isolation->piece, isolation->items[at], error);
+	else if (isolation->patient)
+		settle_stubborn(isolation, isolation->items[at], error);
+	else
+		ReThrowError(error);
+}
+
+static int
+find_suspect(Isolation *isolation, int from, int n)
+{
+	for (int i = from; i < from + n; i++)
+		if (isolation->items[i] == isolation->piece->suspect)
+			return i;
+	return -1;
+}
+
+static void store_run(Isolation *isolation, int from, int n, bool hints);
+
+static void
+store_halves(Isolation *isolation, int from, int n)
+{
+	store_run(isolation, from, n / 2, false);
+	store_run(isolation, from + n / 2, n - n / 2, false);
+}
+
+/* Store what can be stored of a run.  Goes on behind each suspect in a loop: every record may be bad. */
+static void
+store_run(Isolation *isolation, int from, int n, bool hints)
+{
+	while (n > 0)
+	{
+		ErrorData  *error = try_run(isolation, from, n);
+		int			suspect;
+
+		if (error == NULL)
+			return;
+		if (sluice_sqlstate_class(error->sqlerrcode) == SLUICE_ERROR_RETRY && !isolation->patient)
+			ReThrowError(error);
+		if (n == 1)
+		{
+			settle_single(isolation, from, error);
+			return;
+		}
+		suspect = hints ? find_suspect(isolation, from, n) : -1;
+		if (suspect < 0 || (suspect > from && try_run(isolation, from, suspect - from) != NULL))
+		{
+			store_halves(isolation, from, n);
+			return;
+		}
+		error = try_run(isolation, suspect, 1);
+		if (error != NULL)
+			settle_single(isolation, suspect, error);
+		else
+			hints = false;
+		n -= suspect + 1 - from;
+		from = suspect + 1;
+	}
+}
+
+void
+sluice_isolate_store(SluicePiece *piece, bool patient)
+{
+	Isolation	isolation = {
+		.piece = piece,
+		.items = piece->items,
+		.nitems = piece->nitems,
+		.patient = patient
+	};
+
+	store_run(&isolation, 0, isolation.nitems, true);
+	piece->items = isolation.items;
+	piece->nitems = isolation.nitems;
+	if (isolation.futile > 0 && isolation.stored == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no record of stream \"%s\" could be stored", piece->stream->name)));
+}

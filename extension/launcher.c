@@ -1,0 +1,413 @@
+/*
+ * launcher.c
+ *		The process that starts the workers.
+ *
+ * The postmaster starts the launcher when recovery has finished.  It is connected
+ * to no database, so it is in nobody's way: it can watch for sluice.database
+ * to appear, which a worker cannot do, for connecting to a database that is
+ * not there ends a process.  Once the database is there, it starts
+ * sluice.workers background workers and replaces each one that ends: at once
+ * the first time, with growing delays when it keeps ending soon after its
+ * start.  A worker ends by itself when the extension is dropped or its database
+ * goes away; a start that loses the race with DROP DATABASE ends with an
+ * error, and the launcher looks again.
+ *
+ * A reload that changes what the network thread was started with terminates
+ * the workers (they drain) and starts new ones as they have ended.
+ *
+ * Ending: at SIGTERM the launcher asks for the end of its workers and exits.  At
+ * shutdown the postmaster has told them itself; where somebody terminated the
+ * launcher alone, the postmaster starts a new one a second later, and that one waits
+ * for the slots of the old workers in shared memory to come free.  A worker
+ * that dies of a signal makes the postmaster restart everything, the launcher
+ * included.
+ */
+#include "postgres.h"
+
+#include "launcher.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "settings.h"
+#include "shared.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define LOOK_INTERVAL_MS 1000	/* at the database, while workers are to be started */
+#define TICK_MS 10000			/* at everything, whatever happens */
+#define SOON_MS 5000			/* a worker that ends earlier has failed */
+#define RESTART_DELAY_MIN_MS 500
+#define RESTART_DELAY_MAX_MS 10000
+#define REGISTER_RETRY_MS 5000	/* while no background worker is free */
+
+/* What the launcher knows about the worker of a number. */
+typedef struct Worker
+{
+	BackgroundWorkerHandle *handle; /* NULL: none was started, or its end was noticed */
+	TimestampTz started_at;
+	TimestampTz start_after;	/* not before */
+	int			failures;		/* how often in a row it ended soon */
+	bool		stopping;		/* asked to end */
+} Worker;
+
+/* The settings that a worker keeps as they were when it started. */
+typedef struct Fixed
+{
+	char	   *database;
+	char	   *listen_addresses;
+	int			port;
+	bool		share_port;
+	int			max_record_size;
+	int			worker_memory;
+	int			max_calls;
+	int			keepalive_time;
+	int			keepalive_timeout;
+} Fixed;
+
+static Worker workers[SLUICE_MAX_WORKERS];
+static Fixed fixed;
+static bool database_missing = false;	/* and said so */
+static bool no_slot = false;	/* no free background worker, and said so */
+
+void
+sluice_launcher_register(void)
+{
+	BackgroundWorker worker;
+
+	if (IsBinaryUpgrade)
+		return;
+	memset(&worker, 0, sizeof(worker));
+	strlcpy(worker.bgw_name, "sluice launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "sluice launcher", BGW_MAXLEN);
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "pg_sluice", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "sluice_launcher_main", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+/* ---- settings ---- */
+
+static void
+fixed_remember(void)
+{
+	if (fixed.database)
+		pfree(fixed.database);
+	if (fixed.listen_addresses)
+		pfree(fixed.listen_addresses);
+	fixed.database = MemoryContextStrdup(TopMemoryContext, sluice_database);
+	fixed.listen_addresses = MemoryContextStrdup(TopMemoryContext, sluice_listen_addresses);
+	fixed.port = sluice_port;
+	fixed.share_port = sluice_workers > 1;
+	fixed.max_record_size = sluice_max_record_size;
+	fixed.worker_memory = sluice_worker_memory;
+	fixed.max_calls = sluice_max_calls;
+	fixed.keepalive_time = sluice_keepalive_time;
+	fixed.keepalive_timeout = sluice_keepalive_timeout;
+}
+
+static bool
+fixed_changed(void)
+{
+	return strcmp(fixed.database, sluice_database) != 0 ||
+		strcmp(fixed.listen_addresses, sluice_listen_addresses) != 0 ||
+		fixed.port != sluice_port ||
+		fixed.share_port != (sluice_workers > 1) ||
+		fixed.max_record_size != sluice_max_record_size ||
+		fixed.worker_memory != sluice_worker_memory ||
+		fixed.max_calls != sluice_max_calls ||
+		fixed.keepalive_time != sluice_keepalive_time ||
+		fixed.keepalive_timeout != sluice_keepalive_timeout;
+}
+
+/* ---- the database ---- */
+
+/*
+ * Is sluice.database there, open for connections?  As the autovacuum launcher
+ * does it: without a database there are no catalog caches, but pg_database can
+ * be read from end to end.
+ */
+static bool
+database_exists(void)
+{
+	Relation	relation;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	bool		exists = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while (!exists && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		exists = strcmp(NameStr(form->datname), sluice_database) == 0 &&
+			form->datallowconn && !database_is_invalid_form(form);
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	return exists;
+}
+
+static bool
+database_ready(void)
+{
+	bool		exists = database_exists();
+
+	if (!exists && !database_missing)
+		ereport(LOG,
+				(errmsg("pg_sluice is waiting for database \"%s\"", sluice_database)));
+	database_missing = !exists;
+	return exists;
+}
+
+/* ---- workers ---- */
+
+static bool
+worker_wanted(int index)
+{
+	return index < sluice_workers;
+}
+
+/* May worker number index be started now? */
+static bool
+worker_startable(int index, TimestampTz now)
+{
+	SluiceWorkerStatus status;
+
+	if (!worker_wanted(index) || workers[index].handle != NULL || workers[index].start_after > now)
+		return false;
+	sluice_shared_worker_status(index, &status);
+	return status.pid == 0;		/* else a worker of an earlier launcher still drains */
+}
+
+/* Whatever becomes of it: not again before a delay, if it fails soon. */
+static void
+worker_start(int index)
+{
+	Worker	   *worker = &workers[index];
+	BackgroundWorker registration;
+	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext old;
+
+	memset(&registration, 0, sizeof(registration));
+	snprintf(registration.bgw_name, BGW_MAXLEN, "sluice worker %d", index + 1);
+	strlcpy(registration.bgw_type, "sluice worker", BGW_MAXLEN);
+	registration.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	registration.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	registration.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(registration.bgw_library_name, "pg_sluice_endpoint", BGW_MAXLEN);
+	strlcpy(registration.bgw_function_name, "sluice_worker_main", BGW_MAXLEN);
+	registration.bgw_main_arg = Int32GetDatum(index);
+	registration.bgw_notify_pid = MyProcPid;
+
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	if (RegisterDynamicBackgroundWorker(&registration, &worker->handle))
+	{
+		worker->started_at = now;
+		worker->stopping = false;
+		no_slot = false;
+	}
+	else
+	{
+		worker->handle = NULL;
+		worker->start_after = TimestampTzPlusMilliseconds(now, REGISTER_RETRY_MS);
+		if (!no_slot)
+			ereport(WARNING,
+					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					 errmsg("could not start sluice worker %d: no background worker is free", index + 1),
+					 errhint("You may need to increase max_worker_processes.")));
+		no_slot = true;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* It has ended: decide when the next one may start. */
+static void
+worker_ended(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	pfree(worker->handle);
+	worker->handle = NULL;
+	if (worker->stopping ||
+		TimestampDifferenceExceeds(worker->started_at, now, SOON_MS))
+		worker->failures = 0;
+	else
+		worker->failures++;
+
+	worker->start_after = now;
+	if (worker->failures > 1)
+	{
+		int			doublings = Min(worker->failures - 2, 10);
+
+		worker->start_after = TimestampTzPlusMilliseconds(now,
+														  Min(RESTART_DELAY_MIN_MS << doublings,
+															  RESTART_DELAY_MAX_MS));
+	}
+	worker->stopping = false;
+}
+
+static void
+worker_stop(Worker *worker)
+{
+	if (worker->handle == NULL || worker->stopping)
+		return;
+	TerminateBackgroundWorker(worker->handle);
+	worker->stopping = true;
+}
+
+static void
+workers_stop_all(int code, Datum arg)
+{
+	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
+		worker_stop(&workers[i]);
+}
+
+/* Notice the ends of workers, and stop those that are too many. */
+static void
+workers_watch(void)
+{
+	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
+	{
+		Worker	   *worker = &workers[i];
+		pid_t		pid;
+
+		if (worker->handle == NULL)
+			continue;
+		if (GetBackgroundWorkerPid(worker->handle, &pid) == BGWH_STOPPED)
+			worker_ended(worker);
+		else if (!worker_wanted(i))
+			worker_stop(worker);
+	}
+}
+
+/* Is any worker still on its way out?  New ones wait for it: it may hold the port without sharing it. */
+static bool
+workers_stopping(void)
+{
+	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
+		if (workers[i].handle != NULL && workers[i].stopping)
+			return true;
+	return false;
+}
+
+static void
+workers_start(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		ready = false;
+
+	if (workers_stopping())
+		return;
+	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
+	{
+		if (!worker_startable(i, now))
+			continue;
+		if (!ready && !(ready = database_ready()))
+			return;
+		worker_start(i);
+	}
+}
+
+/* Is there a worker yet to be started? */
+static bool
+workers_incomplete(void)
+{
+	for (int i = 0; i < sluice_workers; i++)
+		if (workers[i].handle == NULL)
+			return true;
+	return false;
+}
+
+/* How long to sleep: until a worker may start, else until something happens. */
+static long
+launcher_timeout(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		timeout = workers_incomplete() ? LOOK_INTERVAL_MS : TICK_MS;
+
+	for (int i = 0; i < sluice_workers; i++)
+		if (workers[i].handle == NULL && workers[i].start_after > now)
+			timeout = Min(timeout, TimestampDifferenceMilliseconds(now, workers[i].start_after));
+	return Max(timeout, 1);
+}
+
+/* ---- the process ---- */
+
+static void
+launcher_reload(void)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (fixed_changed())
+	{
+		ereport(LOG,
+				(errmsg("settings of pg_sluice have changed, replacing its workers")));
+		workers_stop_all(0, (Datum) 0);
+		fixed_remember();
+		database_missing = false;
+	}
+
+	/* What made them fail may be mended: no delays. */
+	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
+	{
+		workers[i].failures = 0;
+		workers[i].start_after = 0;
+	}
+}
+
+/* SIGTERM sets ProcDiePending, so that even a wait for a lock ends; between two looks it ends the process without an error. */
+static void
+launcher_answer_signals(void)
+{
+	if (ProcDiePending)
+	{
+		ereport(DEBUG1, (errmsg_internal("sluice launcher is shutting down")));
+		proc_exit(1);
+	}
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+		launcher_reload();
+}
+
+void
+sluice_launcher_main(Datum main_arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	pgstat_report_appname("sluice launcher");
+	before_shmem_exit(workers_stop_all, (Datum) 0);
+	fixed_remember();
+
+	for (;;)
+	{
+		launcher_answer_signals();
+		workers_watch();
+		workers_start();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 launcher_timeout(), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}

@@ -1,0 +1,107 @@
+/*
+ * settings.c
+ *		The settings of pg_sluice, all under the prefix sluice.
+ *
+ * All of them can be changed by a reload.  Those that the network thread is
+ * started with take effect because the launcher then replaces the workers.
+ */
+#include "postgres.h"
+
+#include "settings.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+char	   *sluice_database;
+char	   *sluice_listen_addresses;
+int			sluice_port;
+int			sluice_workers;
+int			sluice_batch_records;
+int			sluice_batch_bytes;
+int			sluice_lock_timeout;
+int			sluice_statement_timeout;
+int			sluice_drain_timeout;
+int			sluice_max_record_size;
+int			sluice_worker_memory;
+int			sluice_max_calls;
+int			sluice_max_attempts;
+int			sluice_keepalive_time;
+int			sluice_keepalive_timeout;
+
+typedef struct IntegerSetting
+{
+	const char *name;
+	const char *description;
+	const char *detail;			/* or NULL */
+	int		   *variable;
+	int			initial;
+	int			min;
+	int			max;
+	int			flags;			/* unit */
+} IntegerSetting;
+
+static const IntegerSetting integer_settings[] = {
+	{"sluice.port", "Sets the TCP port that the workers listen on for gRPC.",
+		"0 lets the system choose one; sluice.stat_workers shows it.",
+	&sluice_port, 50051, 0, 65535, 0},
+	{"sluice.workers", "Sets the number of workers that serve the gRPC port.",
+		"0 starts none.",
+	&sluice_workers, 1, 0, SLUICE_MAX_WORKERS, 0},
+	{"sluice.batch_records", "Sets how many records a worker stores in one transaction at most.",
+		NULL,
+	&sluice_batch_records, 10000, 1, 1000000, 0},
+	{"sluice.batch_bytes", "Sets how many bytes of payload a worker stores in one transaction at most.",
+		"A single record that is larger is stored in a transaction of its own.",
+	&sluice_batch_bytes, 16 * 1024, 1, 1024 * 1024, GUC_UNIT_KB},
+	{"sluice.lock_timeout", "Sets how long storing a batch may wait for a lock.",
+		"Applies to what the target's triggers and foreign keys lock; a target that is locked itself is never waited for.",
+	&sluice_lock_timeout, 100, 1, INT_MAX, GUC_UNIT_MS},
+	{"sluice.statement_timeout", "Sets how long storing a batch in one stream may take.",
+		"0 disables the timeout.",
+	&sluice_statement_timeout, 30 * 1000, 0, INT_MAX, GUC_UNIT_MS},
+	{"sluice.drain_timeout", "Sets how long a worker that is told to stop may go on to store what has arrived.",
+		"DROP DATABASE ... WITH (FORCE) waits 5 seconds for a worker and then fails.",
+	&sluice_drain_timeout, 3000, 1, 60 * 1000, GUC_UNIT_MS},
+	{"sluice.max_record_size", "Sets the size of the largest message that a sender may send.",
+		NULL,
+	&sluice_max_record_size, 1024, 1, 256 * 1024, GUC_UNIT_KB},
+	{"sluice.worker_memory", "Sets how much memory the records of all calls of a worker may take.",
+		"Beyond it the calls are held by flow control, and new ones are refused.",
+	&sluice_worker_memory, 64 * 1024, 1024, MAX_KILOBYTES, GUC_UNIT_KB},
+	{"sluice.max_calls", "Sets how many calls a worker serves at a time.",
+		NULL,
+	&sluice_max_calls, 2000, 1, 1000000, 0},
+	{"sluice.max_attempts", "Sets how often a record is tried that fails alone while its neighbors are stored.",
+		"Then it becomes a dead letter.",
+	&sluice_max_attempts, 10, 1, INT_MAX, 0},
+	{"sluice.keepalive_time", "Sets the time between two keepalive pings to a silent client.",
+		NULL,
+	&sluice_keepalive_time, 10 * 1000, 1000, INT_MAX, GUC_UNIT_MS},
+	{"sluice.keepalive_timeout", "Sets how long a client may take to answer a keepalive ping.",
+		NULL,
+	&sluice_keepalive_timeout, 5000, 100, INT_MAX, GUC_UNIT_MS},
+};
+
+void
+sluice_settings_define(void)
+{
+	DefineCustomStringVariable("sluice.database",
+							   "Sets the database that the workers store records in.",
+							   NULL, &sluice_database, "postgres",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("sluice.listen_addresses",
+							   "Sets the host names, IP addresses or Unix sockets (\"unix:/path\") that the workers listen on.",
+							   NULL, &sluice_listen_addresses, "localhost",
+							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	for (int i = 0; i < lengthof(integer_settings); i++)
+	{
+		const IntegerSetting *setting = &integer_settings[i];
+
+		DefineCustomIntVariable(setting->name, setting->description, setting->detail,
+								setting->variable, setting->initial,
+								setting->min, setting->max,
+								PGC_SIGHUP, setting->flags, NULL, NULL, NULL);
+	}
+	MarkGUCPrefixReserved("sluice");
+}

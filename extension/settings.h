@@ -1,0 +1,30 @@
+/*
+ * settings.h
+ *		The settings of pg_sluice, all under the prefix sluice.
+ */
+#ifndef SLUICE_SETTINGS_H
+#define SLUICE_SETTINGS_H
+
+#include "postgres.h"
+
+extern PGDLLEXPORT char *sluice_database;			/* SIGHUP */
+extern PGDLLEXPORT char *sluice_listen_addresses;	/* SIGHUP: the workers restart */
+extern PGDLLEXPORT int sluice_port;					/* SIGHUP: the workers restart */
+extern PGDLLEXPORT int sluice_workers;				/* SIGHUP */
+extern PGDLLEXPORT int sluice_batch_records;		/* SIGHUP */
+extern PGDLLEXPORT int sluice_batch_bytes;			/* SIGHUP, kB */
+extern PGDLLEXPORT int sluice_lock_timeout;			/* SIGHUP, ms */
+extern PGDLLEXPORT int sluice_statement_timeout;	/* SIGHUP, ms */
+extern PGDLLEXPORT int sluice_drain_timeout;		/* SIGHUP, ms */
+extern PGDLLEXPORT int sluice_max_record_size;		/* SIGHUP, kB: the workers restart */
+extern PGDLLEXPORT int sluice_worker_memory;		/* SIGHUP, kB: the workers restart */
+extern PGDLLEXPORT int sluice_max_calls;			/* SIGHUP: the workers restart */
+extern PGDLLEXPORT int sluice_max_attempts;			/* SIGHUP */
+extern PGDLLEXPORT int sluice_keepalive_time;		/* SIGHUP, ms: the workers restart */
+extern PGDLLEXPORT int sluice_keepalive_timeout;	/* SIGHUP, ms: the workers restart */
+
+#define SLUICE_MAX_WORKERS 32
+
+extern void sluice_settings_define(void);
+
+#endif							/* SLUICE_SETTINGS_H */

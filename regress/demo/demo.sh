@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# The demo: this machine's own telemetry goes through the endpoint into two
+# tables, the server is killed with SIGKILL half-way and comes back, and SQL
+# shows that nothing was lost and nothing is there twice.
+# Called by regress/run demo, which staged the server and cleans up.
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "$0")" && pwd)
+count=${DEMO_RECORDS:-40000}
+data=$SLUICE_WORK/home/demo
+logs=$SLUICE_WORK/results
+python=$SLUICE_PYTHON
+
+say() {
+	printf '\n== %s\n' "$*"
+}
+
+die() {
+	echo "demo: $*" >&2
+	tail -n 20 "$logs/demo-server.log" >&2 || true
+	exit 1
+}
+
+free_port() {
+	"$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+sql() {
+	psql -X -q -v ON_ERROR_STOP=1 -h "$SLUICE_WORK/home" -p "$port" -d postgres "$@"
+}
+
+start_server() {
+	pg_ctl -D "$data" -l "$logs/demo-server.log" -w start >/dev/null || die "the server does not start"
+	"$python" "$here/../client.py" health --address "127.0.0.1:$sluice_port" --wait "$1" >/dev/null ||
+		[ "$1" = 0 ] || die "the endpoint does not serve"
+}
+
+# As when the machine stops: none of the server's processes can say goodbye.
+kill_server() {
+	local postmaster pids
+	postmaster=$(head -n 1 "$data/postmaster.pid")
+	kill -STOP "$postmaster"
+	pids="$(cat /proc/"$postmaster"/task/*/children) $postmaster"
+	# shellcheck disable=SC2086
+	kill -KILL $pids
+	for pid in $pids; do
+		# Dead but not reaped counts as gone.
+		while [ -e "/proc/$pid" ] && ! grep -q '^State:.*[ZX]' "/proc/$pid/status" 2>/dev/null; do
+			sleep 0.02
+		done
+	done
+	[ ! -e "/proc/$postmaster" ] || rm -f "$data/postmaster.pid"
+	echo "killed $(wc -w <<<"$pids") processes with SIGKILL"
+}
+
+# The number after a name in a line of JSON.
+figure() {
+	"$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1" "$2"
+}
+
+say "a throw-away PostgreSQL with pg_sluice in it"
+port=$(free_port)
+sluice_port=$(free_port)
+initdb -D "$data" -U postgres -A trust -E UTF8 --locale=C >"$logs/demo-initdb.log" 2>&1 || die "initdb failed"
+cat >>"$data/postgresql.conf" <<END
+shared_preload_libraries = 'pg_sluice'
+listen_addresses = ''
+unix_socket_directories = '$SLUICE_WORK/home'
+port = $port
+sluice.port = $sluice_port
+timezone = 'UTC'
+END
+start_server 0
+export PGUSER=postgres
+echo "$(postgres --version), gRPC endpoint on 127.0.0.1:$sluice_port, every commit durable (fsync on)"
+
+say "two tables of our own, and a stream for each"
+protoc -I "$here" --include_imports --descriptor_set_out="$logs/telemetry.desc" telemetry.proto
+descriptors=$(od -An -v -tx1 "$logs/telemetry.desc" | tr -d ' \n')
+cat >"$logs/demo-setup.sql" <<END
+CREATE EXTENSION pg_sluice;
+
+CREATE TABLE process_samples (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sample text NOT NULL,
+    sampled_at timestamptz NOT NULL,
+    pid integer, command text, state text, cpu_seconds float8, rss_bytes bigint,
+    threads integer CONSTRAINT has_threads CHECK (threads > 0)
+);
+SELECT sluice.create_stream('process_samples', 'process_samples', offset_column => 'id',
+    message_type => 'telemetry.ProcessSample', descriptor_set => '\\x$descriptors');
+
+CREATE TABLE process_json (
+    sample text NOT NULL,
+    sampled_at timestamptz NOT NULL,
+    pid integer, command text, state text, cpu_seconds numeric, memory jsonb,
+    threads integer CONSTRAINT has_threads CHECK (threads > 0)
+);
+SELECT sluice.create_stream('process_json', 'process_json', payload_format => 'json');
+END
+sed -e "s/'.x0a[0-9a-f]*'/:descriptor_set/" "$logs/demo-setup.sql"
+sql -o /dev/null -f "$logs/demo-setup.sql"
+"$python" "$here/../client.py" health --address "127.0.0.1:$sluice_port" --wait 30 >/dev/null ||
+	die "the endpoint does not serve"
+
+say "streaming $count samples of all processes in protobuf (Python), $count in JSON (sluice send)"
+started=$(date +%s.%N)
+"$python" "$here/publish.py" --address "127.0.0.1:$sluice_port" --protos "$here/../../proto" \
+	--stream process_samples --count "$count" --timeout 300 >"$logs/demo-proto.json" &
+proto_client=$!
+"$python" "$here/sampler.py" "$count" |
+	"$SLUICE_TOOL" send --server "127.0.0.1:$sluice_port" --stream process_json --key sample \
+		--window 2000 --timeout 120 --summary json --no-progress >"$logs/demo-json.json" &
+json_client=$!
+
+# Half-way is when half of both is committed.
+patience=1200
+while total=$(sql -At -c 'SELECT (SELECT count(*) FROM process_samples) + (SELECT count(*) FROM process_json)') &&
+	[ "$total" -lt "$count" ]; do
+	patience=$((patience - 1))
+	[ $patience -gt 0 ] || die "only $total records after a minute and more"
+	sleep 0.05
+done
+
+say "half-way, $total rows committed: SIGKILL for the postmaster and all its children"
+kill_server
+start_server 60
+echo "started again: crash recovery is done, the endpoint serves, the clients go on"
+
+proto_status=0
+wait "$proto_client" || proto_status=$?
+json_status=0
+wait "$json_client" || json_status=$?
+[ "$proto_status" -eq 0 ] || die "the Python client ended with status $proto_status: $(cat "$logs/demo-proto.json")"
+# Status 2 is: all acknowledged, some as dead letters.
+[ "$json_status" -eq 2 ] || die "sluice send ended with status $json_status: $(cat "$logs/demo-json.json")"
+seconds=$("$python" -c 'import sys, time; print("%.1f" % (time.time() - float(sys.argv[1])))' "$started")
+
+proto_sent=$(figure "$logs/demo-proto.json" records)
+proto_requests=$(figure "$logs/demo-proto.json" requests)
+echo "all acknowledged after $seconds s; Python sent $((proto_requests - proto_sent)) requests again"
+
+say "what the database says"
+sql -v proto_sent="$proto_sent" -v json_sent="$count" -f "$here/closing.sql"
+verdict=$(sql -At -c 'SELECT bool_and(balanced) FROM demo_balance')
+pg_ctl -D "$data" -m fast -w stop >/dev/null
+[ "$verdict" = t ] || die "the figures do not balance"
+say "sent = stored + dead letters, nothing twice: it balances"

@@ -1,0 +1,207 @@
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION pg_sluice" to load this file. \quit
+
+--
+-- Streams
+--
+
+CREATE TABLE sluice.streams (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	uid uuid NOT NULL UNIQUE DEFAULT pg_catalog.gen_random_uuid(),
+	name text NOT NULL UNIQUE CHECK (name <> '' AND pg_catalog.length(name) <= 200),
+	target regclass NOT NULL,
+	owner regrole NOT NULL,
+	payload_format text NOT NULL CHECK (payload_format IN ('protobuf', 'json', 'bytes')),
+	message_type text CHECK ((message_type IS NOT NULL) = (payload_format = 'protobuf')),
+	descriptor_set bytea,
+	idempotency_window interval NOT NULL CHECK (idempotency_window > interval '0'),
+	offset_column name,
+	unknown_fields text NOT NULL CHECK (unknown_fields IN ('reject', 'ignore', 'overflow')),
+	overflow_column name CHECK ((overflow_column IS NOT NULL) = (unknown_fields = 'overflow')),
+	envelope_columns jsonb NOT NULL DEFAULT '{}' CHECK (pg_catalog.jsonb_typeof(envelope_columns) = 'object'),
+	is_default boolean NOT NULL,
+	allow_foreign boolean NOT NULL,
+	key_conflict text NOT NULL CHECK (key_conflict IN ('duplicate', 'dead_letter')),
+	held_reason text,
+	home text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE UNIQUE INDEX streams_default ON sluice.streams (is_default) WHERE is_default;
+SELECT pg_catalog.pg_extension_config_dump('sluice.streams', '');
+SELECT pg_catalog.pg_extension_config_dump('sluice.streams_id_seq', '');
+
+COMMENT ON TABLE sluice.streams IS 'streams: a name bound to a target table, a payload format and its settings; changed through sluice.create_stream, alter_stream, drop_stream, hold and resume';
+COMMENT ON COLUMN sluice.streams.uid IS 'identity of the stream: another stream of the same name has another one';
+COMMENT ON COLUMN sluice.streams.owner IS 'the role that called create_stream: records are stored with its privileges, triggers and defaults run as this role';
+COMMENT ON COLUMN sluice.streams.idempotency_window IS 'how long a key is remembered at least; all streams of a database share the longest window of them';
+COMMENT ON COLUMN sluice.streams.envelope_columns IS 'columns filled from the envelope: {"key" | "received_at" | "client_address" | "role" | "producer" | "sequence": "column"}';
+COMMENT ON COLUMN sluice.streams.held_reason IS 'why the stream is held: sluice.hold(); NULL: it is not';
+COMMENT ON COLUMN sluice.streams.home IS 'the database that the stream was made or resumed in; elsewhere (restored from a dump) it is held until sluice.resume()';
+
+--
+-- Idempotency keys: three generations, see docs/keys.md
+--
+
+CREATE TABLE sluice.idempotency_keys_0 (
+	payload_hash bigint NOT NULL,
+	key uuid NOT NULL,
+	stream integer NOT NULL,
+	verdict "char" NOT NULL,
+	PRIMARY KEY (key, stream) WITH (fillfactor = 100)
+) WITH (autovacuum_enabled = off);
+CREATE TABLE sluice.idempotency_keys_1 (LIKE sluice.idempotency_keys_0 INCLUDING INDEXES) WITH (autovacuum_enabled = off);
+CREATE TABLE sluice.idempotency_keys_2 (LIKE sluice.idempotency_keys_0 INCLUDING INDEXES) WITH (autovacuum_enabled = off);
+SELECT pg_catalog.pg_extension_config_dump('sluice.idempotency_keys_0', '');
+SELECT pg_catalog.pg_extension_config_dump('sluice.idempotency_keys_1', '');
+SELECT pg_catalog.pg_extension_config_dump('sluice.idempotency_keys_2', '');
+
+-- At most one row; none until the first rotation, so that a dump can be restored into a fresh extension.
+CREATE TABLE sluice.key_generations (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	serial bigint NOT NULL,
+	current smallint NOT NULL CHECK (current BETWEEN 0 AND 2),
+	phase "char" NOT NULL CHECK (phase IN ('d', 'p', 's')),
+	spare_empty boolean NOT NULL,
+	settled_at timestamptz NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('sluice.key_generations', '');
+
+COMMENT ON TABLE sluice.key_generations IS 'which generation of idempotency keys is the current one: (current) takes new keys, (current + 2) % 3 is the previous one, (current + 1) % 3 the spare';
+COMMENT ON COLUMN sluice.key_generations.serial IS 'counts the changes of this row';
+COMMENT ON COLUMN sluice.key_generations.phase IS 'd: double, keys go to current and previous; p: passing, until the transactions of the double phase have ended; s: settled, previous is frozen';
+COMMENT ON COLUMN sluice.key_generations.settled_at IS 'since when previous has been frozen: no key in it is younger';
+
+CREATE VIEW sluice.idempotency_keys AS
+	SELECT stream, key, verdict, payload_hash, 0 AS generation FROM sluice.idempotency_keys_0
+	UNION ALL
+	SELECT stream, key, verdict, payload_hash, 1 FROM sluice.idempotency_keys_1
+	UNION ALL
+	SELECT stream, key, verdict, payload_hash, 2 FROM sluice.idempotency_keys_2;
+
+COMMENT ON VIEW sluice.idempotency_keys IS 'the remembered idempotency keys of all generations; verdict: s stored, d dead-lettered, f filtered';
+
+--
+-- Dead letters
+--
+
+CREATE TABLE sluice.dead_letters (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	stream integer NOT NULL,
+	stream_name text NOT NULL,
+	key uuid,
+	key_text text,
+	payload bytea,
+	sqlstate text NOT NULL,
+	message text NOT NULL,
+	detail text,
+	hint text,
+	context text,
+	constraint_name text,
+	client_address text,
+	received_at timestamptz NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'redriven', 'duplicate', 'discarded')),
+	settled_at timestamptz,
+	settled_by text,
+	settle_reason text,
+	CHECK ((state = 'open') = (settled_at IS NULL))
+);
+CREATE INDEX dead_letters_open ON sluice.dead_letters (stream, key) WHERE state = 'open';
+SELECT pg_catalog.pg_extension_config_dump('sluice.dead_letters', '');
+SELECT pg_catalog.pg_extension_config_dump('sluice.dead_letters_id_seq', '');
+
+COMMENT ON TABLE sluice.dead_letters IS 'records that the target refused, whole, with the reason; settled by sluice.redrive or sluice.discard, never deleted by them';
+COMMENT ON COLUMN sluice.dead_letters.key IS 'the idempotency key as it is remembered (16 bytes); NULL: the record came without one';
+COMMENT ON COLUMN sluice.dead_letters.key_text IS 'the key as it was sent; NULL where it was not valid text';
+COMMENT ON COLUMN sluice.dead_letters.payload IS 'the payload as it was sent; NULL: the record came without one';
+COMMENT ON COLUMN sluice.dead_letters.state IS 'open: to be settled; redriven: stored by sluice.redrive; duplicate: its key had been stored meanwhile; discarded: by sluice.discard or with its stream';
+
+--
+-- Functions
+--
+
+CREATE FUNCTION sluice.create_stream(name text, target regclass = NULL, payload_format text = NULL,
+	message_type text = NULL, descriptor_set bytea = NULL, idempotency_window interval = '24 hours',
+	offset_column name = NULL, unknown_fields text = 'reject', overflow_column name = NULL,
+	envelope_columns jsonb = NULL, is_default boolean = NULL, allow_foreign boolean = false,
+	key_conflict text = 'duplicate')
+RETURNS integer AS 'MODULE_PATHNAME', 'sluice_create_stream' LANGUAGE C;
+COMMENT ON FUNCTION sluice.create_stream IS 'bind a stream to a table; makes the table where none is named; returns the id of the stream';
+
+CREATE FUNCTION sluice.alter_stream(name text, target regclass = NULL, payload_format text = NULL,
+	message_type text = NULL, descriptor_set bytea = NULL, idempotency_window interval = NULL,
+	offset_column name = NULL, unknown_fields text = NULL, overflow_column name = NULL,
+	envelope_columns jsonb = NULL, is_default boolean = NULL, allow_foreign boolean = NULL,
+	key_conflict text = NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'sluice_alter_stream' LANGUAGE C;
+COMMENT ON FUNCTION sluice.alter_stream IS 'change settings of a stream; NULL leaves a setting as it is';
+
+CREATE FUNCTION sluice.drop_stream(name text, drop_target boolean = false)
+RETURNS void AS 'MODULE_PATHNAME', 'sluice_drop_stream' LANGUAGE C STRICT;
+COMMENT ON FUNCTION sluice.drop_stream IS 'drop a stream; its open dead letters are discarded; drop_target drops the table too';
+
+CREATE FUNCTION sluice.hold(name text, reason text)
+RETURNS void AS 'MODULE_PATHNAME', 'sluice_hold' LANGUAGE C STRICT;
+COMMENT ON FUNCTION sluice.hold IS 'hold a stream: nothing is stored in it until sluice.resume; its senders wait';
+
+CREATE FUNCTION sluice.resume(name text)
+RETURNS void AS 'MODULE_PATHNAME', 'sluice_resume' LANGUAGE C STRICT;
+COMMENT ON FUNCTION sluice.resume IS 'let a stream go on that was held by sluice.hold or came from a dump';
+
+CREATE FUNCTION sluice.ingest(stream text, idempotency_key text, payload bytea)
+RETURNS text AS 'MODULE_PATHNAME', 'sluice_ingest' LANGUAGE C;
+COMMENT ON FUNCTION sluice.ingest(text, text, bytea) IS 'store one record as the endpoint would, in the caller''s transaction and with the caller''s privileges on the target; returns stored, duplicate, dead_lettered or filtered';
+
+CREATE FUNCTION sluice.ingest(stream text, idempotency_keys text[], payloads bytea[])
+RETURNS SETOF text AS 'MODULE_PATHNAME', 'sluice_ingest_array' LANGUAGE C;
+COMMENT ON FUNCTION sluice.ingest(text, text[], bytea[]) IS 'store records in one go; returns their verdicts in the same order';
+
+CREATE FUNCTION sluice.redrive(stream text = NULL, ids bigint[] = NULL, payload bytea = NULL,
+	OUT id bigint, OUT verdict text)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_redrive' LANGUAGE C;
+COMMENT ON FUNCTION sluice.redrive IS 'try open dead letters again, with their keys: all, those of a stream, or those of the given ids; payload replaces the payload of a single one';
+
+CREATE FUNCTION sluice.discard(ids bigint[], reason text)
+RETURNS bigint AS 'MODULE_PATHNAME', 'sluice_discard' LANGUAGE C STRICT;
+COMMENT ON FUNCTION sluice.discard IS 'give open dead letters up, with a reason; returns how many';
+
+CREATE FUNCTION sluice.streams_changed()
+RETURNS trigger AS 'MODULE_PATHNAME', 'sluice_streams_changed' LANGUAGE C;
+COMMENT ON FUNCTION sluice.streams_changed IS 'tells all sessions and workers to read sluice.streams again';
+CREATE TRIGGER streams_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sluice.streams
+	FOR EACH STATEMENT EXECUTE FUNCTION sluice.streams_changed();
+
+--
+-- Statistics
+--
+
+CREATE FUNCTION sluice.stat_streams(OUT stream integer, OUT received bigint, OUT stored bigint,
+	OUT duplicate bigint, OUT dead_lettered bigint, OUT filtered bigint, OUT key_conflicts bigint,
+	OUT batches bigint, OUT retries bigint, OUT hold text, OUT sqlstate text, OUT message text,
+	OUT hold_since timestamptz, OUT last_commit timestamptz)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_streams' LANGUAGE C STRICT;
+
+CREATE FUNCTION sluice.stat_workers(OUT worker integer, OUT pid integer, OUT state text,
+	OUT database name, OUT port integer, OUT calls bigint, OUT records_received bigint,
+	OUT records_in_flight bigint, OUT bytes_in_flight bigint, OUT refused_calls bigint,
+	OUT listener_restarts bigint, OUT main_cpu_us bigint, OUT network_cpu_us bigint)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_workers' LANGUAGE C STRICT;
+
+CREATE VIEW sluice.stat_streams AS
+	SELECT s.id AS stream, s.name, s.target,
+		COALESCE(t.received, 0) AS received, COALESCE(t.stored, 0) AS stored,
+		COALESCE(t.duplicate, 0) AS duplicate, COALESCE(t.dead_lettered, 0) AS dead_lettered,
+		COALESCE(t.filtered, 0) AS filtered, COALESCE(t.key_conflicts, 0) AS key_conflicts,
+		COALESCE(t.batches, 0) AS batches, COALESCE(t.retries, 0) AS retries,
+		(SELECT pg_catalog.count(*) FROM sluice.dead_letters d WHERE d.stream = s.id AND d.state = 'open') AS open_dead_letters,
+		CASE WHEN s.held_reason IS NOT NULL THEN 'paused' ELSE t.hold END AS hold,
+		t.sqlstate, CASE WHEN s.held_reason IS NOT NULL THEN s.held_reason ELSE t.message END AS message,
+		t.hold_since, t.last_commit
+	FROM sluice.streams s LEFT JOIN sluice.stat_streams() t ON t.stream = s.id;
+COMMENT ON VIEW sluice.stat_streams IS 'what happened to the records of each stream since the server started, and why a stream is held';
+
+CREATE VIEW sluice.stat_workers AS SELECT * FROM sluice.stat_workers();
+COMMENT ON VIEW sluice.stat_workers IS 'the workers of the server, their calls and the CPU time of their two threads';
+
+REVOKE ALL ON ALL TABLES IN SCHEMA sluice FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sluice FROM PUBLIC;
