@@ -47,10 +47,10 @@ class Bench:
         if self.postgres.preload:
             self.postgres.query("CREATE EXTENSION pg_sluice")
         self.postgres.query(f"""
-            CREATE SCHEMA bench;
-            CREATE TABLE bench.keys (key uuid NOT NULL);
-            CREATE UNIQUE INDEX ON bench.keys (key);
-            CREATE TABLE bench.readings {COLUMNS};""")
+            CREATE SCHEMA peers;
+            CREATE TABLE peers.keys (key uuid NOT NULL);
+            CREATE UNIQUE INDEX ON peers.keys (key);
+            CREATE TABLE peers.readings {COLUMNS};""")
 
     def expect_rows(self, table, expected):
         found = int(self.postgres.query(f"SELECT count(*) FROM {table}"))
@@ -83,14 +83,14 @@ class Measurement:
         return figures
 
     def prepare(self, bench):
-        bench.postgres.query("TRUNCATE bench.keys, bench.readings")
+        bench.postgres.query("TRUNCATE peers.keys, peers.readings")
 
     def store(self, bench, seed, earlier):
         raise NotImplementedError
 
     def verify(self, bench, figures):
-        bench.expect_rows("bench.readings", self.records(bench))
-        bench.expect_rows("bench.keys", self.records(bench))
+        bench.expect_rows("peers.readings", self.records(bench))
+        bench.expect_rows("peers.keys", self.records(bench))
 
     def arguments(self, bench, seed):
         return ["--conninfo", bench.postgres.conninfo(), "--keys", self.keys,
@@ -114,9 +114,9 @@ class Copy(Measurement):
 
     def verify(self, bench, figures):
         records = self.records(bench)
-        bench.expect_rows("bench.readings", records)
-        bench.expect_rows("bench.keys", records if self.mode == "keyed" else 0)
-        size = bench.postgres.query("SELECT pg_total_relation_size('bench.keys')")
+        bench.expect_rows("peers.readings", records)
+        bench.expect_rows("peers.keys", records if self.mode == "keyed" else 0)
+        size = bench.postgres.query("SELECT pg_total_relation_size('peers.keys')")
         if self.mode == "keyed":
             figures["bytes_per_key"] = int(size) / records
 
@@ -147,7 +147,7 @@ class RedisFirst(Measurement):
                          "--batch", self.batch, "--redis-port", bench.redis.port)
 
     def verify(self, bench, figures):
-        bench.expect_rows("bench.readings", 0 if self.mode == "memory" else self.records(bench))
+        bench.expect_rows("peers.readings", 0 if self.mode == "memory" else self.records(bench))
         if bench.redis.keys() != self.records(bench):
             raise MeasureError(f"Redis holds {bench.redis.keys()} keys, not {self.records(bench)}")
 

@@ -100,8 +100,8 @@ repeat_statement(CopyPlan *plan, bool binary)
 	char		statement[200];
 	Encoding	query = {0};
 
-	snprintf(statement, sizeof(statement), "%s%s%sCOPY bench.readings FROM STDIN (FORMAT %s);",
-			 plan->keyed ? "COPY bench.keys FROM STDIN (FORMAT " : "",
+	snprintf(statement, sizeof(statement), "%s%s%sCOPY peers.readings FROM STDIN (FORMAT %s);",
+			 plan->keyed ? "COPY peers.keys FROM STDIN (FORMAT " : "",
 			 plan->keyed ? format : "",
 			 plan->keyed ? ");" : "",
 			 format);

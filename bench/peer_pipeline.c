@@ -25,8 +25,8 @@
 #define WINDOW_RECORDS		512
 
 static const char store_statement[] =
-"WITH new_key AS (INSERT INTO bench.keys VALUES ($1::uuid) ON CONFLICT DO NOTHING RETURNING 1) "
-"INSERT INTO bench.readings (device_id, \"timestamp\", temperature_celsius, humidity_percent) "
+"WITH new_key AS (INSERT INTO peers.keys VALUES ($1::uuid) ON CONFLICT DO NOTHING RETURNING 1) "
+"INSERT INTO peers.readings (device_id, \"timestamp\", temperature_celsius, humidity_percent) "
 "SELECT $2::text, $3::timestamptz, $4::float8, $5::float8 FROM new_key";
 
 typedef struct Pipeline

@@ -22,7 +22,7 @@
 #include "options.h"
 
 static const char insert_statement[] =
-"INSERT INTO bench.readings (device_id, \"timestamp\", temperature_celsius, humidity_percent) "
+"INSERT INTO peers.readings (device_id, \"timestamp\", temperature_celsius, humidity_percent) "
 "VALUES ($1::text, $2::timestamptz, $3::float8, $4::float8)";
 
 /* The idempotency window: a day. */

@@ -139,7 +139,7 @@ class Postgres:
             [self._program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo(database)],
             input=sql, capture_output=True, text=True, check=False, timeout=QUERY_SECONDS)
         if result.returncode != 0:
-            raise ServerError(f"{sql.strip()}: {result.stderr.strip()}")
+            raise ServerError(result.stderr.strip())
         return result.stdout.strip()
 
     @contextlib.contextmanager

@@ -31,11 +31,9 @@ sluice_buffer_reserve(SluiceBuffer *buffer, size_t more)
 		return false;
 	}
 	if (capacity < FIRST_CAPACITY)
-		capacity = FIRST_CAPACITY;
+		capacity = FIRST_CAPACITY < limit ? FIRST_CAPACITY : limit;
 	while (capacity < buffer->length + more)
 		capacity = capacity > limit / 2 ? limit : capacity * 2;
-	if (capacity < buffer->length + more)
-		capacity = buffer->length + more;
 	data = realloc(buffer->data, capacity);
 	if (data == NULL)
 	{

@@ -33,6 +33,9 @@ extern PGDLLEXPORT Datum sluice_ingest_array(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(sluice_ingest_array);
 
+/* So many batches more look their keys up after one that met known ones. */
+#define PROBING_BATCHES 16
+
 static int	depth = 0;
 
 /* Run the batch in a subtransaction.  False: a key was there; it is undone. */
@@ -73,9 +76,20 @@ hold_message(const SluiceShare *share)
 static void
 run_round(SluiceBatch *batch)
 {
-	batch->probe = true;
+	/* As in the worker: new keys are the rule, so try; where one is known, look them up for a while. */
+	static int	probing = 0;
+
+	batch->probe = probing > 0;
 	while (!run_once(batch))
+	{
 		CHECK_FOR_INTERRUPTS();
+		batch->probe = true;
+		probing = PROBING_BATCHES;
+	}
+	if (batch->known > 0)
+		probing = PROBING_BATCHES;
+	else if (probing > 0)
+		probing--;
 	if (batch->shares[0].hold != SLUICE_HOLD_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
@@ -38,7 +39,7 @@ enum
 };
 
 /* So many rows a heap_multi_insert. */
-#define CHUNK 500
+#define CHUNK 1000
 
 static void
 open_table(SluiceKeyTable *table, int generation)
@@ -220,21 +221,39 @@ insert_chunk(SluiceKeyTable *table, TupleTableSlot **slots, SluiceKeyEntry *entr
 	return true;
 }
 
+/*
+ * Slots for a chunk of rows, kept for the life of the session: their tuple
+ * descriptor is a copy that belongs to us, so they pin nothing.  (Slots of a
+ * relation's own descriptor would cost more to make and drop than their rows.)
+ */
+static TupleTableSlot **
+chunk_slots(SluiceKeyTable *table)
+{
+	static TupleTableSlot **slots = NULL;
+	MemoryContext old;
+	TupleDesc	desc;
+	TupleTableSlot **made;
+
+	if (slots != NULL)
+		return slots;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	desc = CreateTupleDescCopyConstr(RelationGetDescr(table->heap));
+	made = palloc(sizeof(TupleTableSlot *) * CHUNK);
+	for (int i = 0; i < CHUNK; i++)
+		made[i] = MakeSingleTupleTableSlot(desc, table_slot_callbacks(table->heap));
+	MemoryContextSwitchTo(old);
+	slots = made;
+	return slots;
+}
+
 static bool
 insert_into(SluiceKeyTable *table, SluiceKeyEntry *entries, int n)
 {
 	CommandId	cid = GetCurrentCommandId(true);
-	int			nslots = Min(n, CHUNK);
-	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * nslots);
 	bool		inserted = true;
 
-	for (int i = 0; i < nslots; i++)
-		slots[i] = table_slot_create(table->heap, NULL);
 	for (int from = 0; from < n && inserted; from += CHUNK)
-		inserted = insert_chunk(table, slots, entries + from, Min(CHUNK, n - from), cid);
-	for (int i = 0; i < nslots; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	pfree(slots);
+		inserted = insert_chunk(table, chunk_slots(table), entries + from, Min(CHUNK, n - from), cid);
 	return inserted;
 }
 

@@ -38,6 +38,14 @@
 
 #define MAX_DEPTH 16
 
+/*
+ * COPY makes a slot for each row that it buffers, up to 1,000 of them or 64 kB
+ * of input, and each slot pins the tuple descriptor in the resource owner, which
+ * takes these well up to 64 and dearly beyond.  In binary mode COPY does not know
+ * the size of a row; told this size, it buffers as many as are cheap.
+ */
+#define BINARY_ROW_SIZE 1100
+
 /* Rows that COPY has not yet read. */
 typedef struct Source
 {
@@ -177,6 +185,8 @@ copy_rows(SluicePiece *piece, Source *source, ParseState *pstate)
 
 	cstate = BeginCopyFrom(pstate, piece->rel, NULL, NULL, false, read_rows,
 						   piece->target->names, copy_options(piece->target));
+	if (piece->target->binary)
+		cstate->line_buf.len = BINARY_ROW_SIZE;
 	PG_TRY();
 	{
 		processed = CopyFrom(cstate);

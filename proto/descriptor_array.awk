@@ -1,5 +1,7 @@
 # od -An -v -tx1 in, the C source of sluice_<name>_descriptor out.
 BEGIN {
+	if (name == "")
+		name = "ingestion"
 	print "/* Generated: a FileDescriptorSet, imports included. */"
 	print "#include \"" name "_descriptor.h\"\n"
 	print "const unsigned char sluice_" name "_descriptor[] = {"

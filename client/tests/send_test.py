@@ -5,6 +5,7 @@
 Every test has a server of its own and waits for conditions, never for time to
 pass.  Output is TAP.
 """
+import fcntl
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 import uuid
@@ -71,6 +73,11 @@ class Run:
         if self.summary is not None:
             equal(self.summary["exit_status"], self.process.returncode, "exit status in the summary")
         return self.process.returncode
+
+    def write_and_wait(self, data):
+        """Until the tool has taken it all out of the pipe."""
+        self.write(data)
+        wait_until(lambda: fcntl.ioctl(self.process.stdin, termios.FIONREAD, bytes(4)) == bytes(4), "the pipe is empty")
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -300,7 +307,7 @@ def sigterm_flushes_what_was_read():
         with Server() as server:
             server.hold = True
             run = Run(server.port)
-            run.write(ndjson(objects(500)) + b'{"not": "comple')
+            run.write_and_wait(ndjson(objects(500)) + b'{"not": "comple')
             wait_until(lambda s=server: s.received >= 1, "the first record")
             run.signal(number)
             server.change(hold=False)
@@ -312,11 +319,28 @@ def sigterm_flushes_what_was_read():
 
 
 @test
+def a_file_that_a_signal_cut_short_says_where():
+    with Server() as server, tempfile.NamedTemporaryFile() as file:
+        server.hold = True
+        file.write(ndjson(objects(300000)))
+        file.flush()
+        run = Run(server.port, file.name)
+        wait_until(lambda: server.received >= 1, "the first record")
+        run.signal(signal.SIGTERM)
+        server.change(hold=False)
+        equal(run.end(), 5, "status")
+        n = run.summary["stored"]
+        holds(0 < n < 300000 and run.summary["unacknowledged"] == 0, run.summary)
+        equal(stored(server), objects(n), "stored")
+        holds(f"after {file.name}:{n}\n" in run.err, run.err)
+
+
+@test
 def a_second_signal_stops_at_once():
     with Server() as server:
         server.hold = True
         run = Run(server.port, "--timeout=0")
-        run.write(ndjson(objects(50)))
+        run.write_and_wait(ndjson(objects(50)))
         wait_until(lambda: server.received >= 1, "the first record")
         run.signal(signal.SIGTERM)
         run.signal(signal.SIGINT)
@@ -329,7 +353,7 @@ def the_flush_after_a_signal_has_the_timeout():
     with Server() as server:
         server.hold = True
         run = Run(server.port, "--timeout=1")
-        run.write(ndjson(objects(50)))
+        run.write_and_wait(ndjson(objects(50)))
         wait_until(lambda: server.received >= 1, "the first record")
         run.signal(signal.SIGTERM)
         equal(run.end(), 3, "status")
