@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "database.h"
 #include "failure.h"
@@ -173,16 +174,43 @@ run_batches(redisContext *redis, PGconn *conn, const BenchRecord *records,
 	}
 }
 
+/*
+ * Redis grows its hash tables step by step, and holds the old and the new one
+ * meanwhile, also while nobody asks it for anything.  What it takes in the end
+ * is what counts: wait until a second long nothing has changed any more.
+ */
+static long long
+read_settled_memory(redisContext *redis)
+{
+	const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+	const int	wanted_rounds = 20;
+	const int	patience = 1200;
+	long long	lowest = read_info(redis, "memory", "used_memory:");
+	int			rounds = 0;
+
+	for (int i = 0; i < patience && rounds < wanted_rounds; i++)
+	{
+		long long	now;
+
+		nanosleep(&pause, NULL);
+		now = read_info(redis, "memory", "used_memory:");
+		rounds = now < lowest ? 0 : rounds + 1;
+		if (now < lowest)
+			lowest = now;
+	}
+	return lowest;
+}
+
 static void
 measure_memory(const BenchOptions *options)
 {
 	redisContext *redis = connect_redis(options->redis_port);
 	BenchRecord *records = records_make(options->records, options->keys, options->seed);
-	long long	before = read_info(redis, "memory", "used_memory:");
+	long long	before = read_settled_memory(redis);
 	long long	after;
 
 	run_batches(redis, NULL, records, options);
-	after = read_info(redis, "memory", "used_memory:");
+	after = read_settled_memory(redis);
 	printf("{\"records\": %zu, \"bytes_per_key\": %.2f}\n",
 		   options->records, (double) (after - before) / (double) options->records);
 	free(records);

@@ -87,7 +87,7 @@ struct SluiceConnection
 	const uint8_t *answer_bytes;
 	size_t		answer_length;
 
-	SluiceConnectionEnd end;
+	SluiceCallEnd end;
 };
 
 static void
@@ -388,25 +388,6 @@ on_answer(SluiceConnection *connection)
 	return SLUICE_CONNECTION_ANSWER;
 }
 
-/* A decimal count, or false. */
-static bool
-read_count(grpc_slice value, uint64_t *count)
-{
-	const uint8_t *digits = GRPC_SLICE_START_PTR(value);
-	size_t		ndigits = GRPC_SLICE_LENGTH(value);
-
-	*count = 0;
-	if (ndigits == 0 || ndigits > 18)
-		return false;
-	for (size_t i = 0; i < ndigits; i++)
-	{
-		if (digits[i] < '0' || digits[i] > '9')
-			return false;
-		*count = *count * 10 + (uint64_t) (digits[i] - '0');
-	}
-	return true;
-}
-
 static bool
 trailing_count(const SluiceConnection *connection, const char *key, uint64_t *count)
 {
@@ -415,7 +396,7 @@ trailing_count(const SluiceConnection *connection, const char *key, uint64_t *co
 		const grpc_metadata *item = &connection->trailing_metadata.metadata[i];
 
 		if (grpc_slice_str_cmp(item->key, key) == 0)
-			return read_count(item->value, count);
+			return sluice_call_end_read_count(GRPC_SLICE_START_PTR(item->value), GRPC_SLICE_LENGTH(item->value), count);
 	}
 	return false;
 }
@@ -423,7 +404,7 @@ trailing_count(const SluiceConnection *connection, const char *key, uint64_t *co
 static SluiceConnectionEvent
 on_status(SluiceConnection *connection)
 {
-	SluiceConnectionEnd *end = &connection->end;
+	SluiceCallEnd *end = &connection->end;
 	size_t		length = GRPC_SLICE_LENGTH(connection->status_details);
 
 	memset(end, 0, sizeof(*end));
@@ -496,7 +477,7 @@ sluice_connection_answer(const SluiceConnection *connection, size_t *length)
 	return connection->answer_bytes;
 }
 
-const SluiceConnectionEnd *
+const SluiceCallEnd *
 sluice_connection_end(const SluiceConnection *connection)
 {
 	return &connection->end;

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "call_end.h"
+
 typedef struct SluiceConnection SluiceConnection;
 
 typedef enum SluiceConnectionEvent
@@ -25,30 +27,6 @@ typedef enum SluiceConnectionEvent
 	SLUICE_CONNECTION_ENDED,	/* the call is over: sluice_connection_end() tells how */
 	SLUICE_CONNECTION_OTHER		/* nothing that the owner needs to know */
 } SluiceConnectionEvent;
-
-/* The status codes that the client has something to say about. */
-enum
-{
-	SLUICE_STATUS_OK = 0,
-	SLUICE_STATUS_INVALID_ARGUMENT = 3,
-	SLUICE_STATUS_NOT_FOUND = 5,
-	SLUICE_STATUS_PERMISSION_DENIED = 7,
-	SLUICE_STATUS_RESOURCE_EXHAUSTED = 8,
-	SLUICE_STATUS_UNIMPLEMENTED = 12,
-	SLUICE_STATUS_UNAVAILABLE = 14,
-	SLUICE_STATUS_UNAUTHENTICATED = 16
-};
-
-/* How a call ended. */
-typedef struct SluiceConnectionEnd
-{
-	int			status;			/* gRPC's code */
-	char		message[512];	/* the server's, or the transport's */
-	bool		counted;		/* the server told what became of the records of this call: */
-	uint64_t	stored;
-	uint64_t	duplicates;
-	uint64_t	dead_letters;
-} SluiceConnectionEnd;
 
 /*
  * server: "host:port" or another gRPC target.  stream: NULL for the server's
@@ -74,7 +52,7 @@ extern SluiceConnectionEvent sluice_connection_next(SluiceConnection *connection
 
 /* After ANSWER: the message, until the next call of sluice_connection_next(). */
 extern const uint8_t *sluice_connection_answer(const SluiceConnection *connection, size_t *length);
-extern const SluiceConnectionEnd *sluice_connection_end(const SluiceConnection *connection);
+extern const SluiceCallEnd *sluice_connection_end(const SluiceConnection *connection);
 
 /* From any thread, while the connection exists.  Several may become one event. */
 extern void sluice_connection_wake(SluiceConnection *connection);

@@ -22,7 +22,6 @@
  */
 #include "sender.h"
 
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -374,29 +373,9 @@ handle_answer(SluiceSender *sender)
 	free(record);
 }
 
-/* Will trying again be of no use? */
-static bool
-is_refusal(const SluiceConnectionEnd *end)
-{
-	switch (end->status)
-	{
-		case SLUICE_STATUS_INVALID_ARGUMENT:
-		case SLUICE_STATUS_NOT_FOUND:
-		case SLUICE_STATUS_PERMISSION_DENIED:
-		case SLUICE_STATUS_UNAUTHENTICATED:
-		case SLUICE_STATUS_UNIMPLEMENTED:
-			return true;
-		case SLUICE_STATUS_RESOURCE_EXHAUSTED:
-			/* Else the server is only busy.  gRPC's own words and the endpoint's are the same here. */
-			return strstr(end->message, "larger than") != NULL;
-		default:
-			return false;
-	}
-}
-
 /* The server's counts hold only if they agree with the answers that came. */
 static void
-take_counts(SluiceSender *sender, const SluiceConnectionEnd *end)
+take_counts(SluiceSender *sender, const SluiceCallEnd *end)
 {
 	if (end->counted && end->stored + end->duplicates <= sender->call_acknowledged)
 	{
@@ -406,7 +385,7 @@ take_counts(SluiceSender *sender, const SluiceConnectionEnd *end)
 }
 
 static void
-schedule_retry(SluiceSender *sender, const SluiceConnectionEnd *end)
+schedule_retry(SluiceSender *sender, const SluiceCallEnd *end)
 {
 	uint64_t	random = 0;
 	int64_t		delay;
@@ -429,13 +408,13 @@ schedule_retry(SluiceSender *sender, const SluiceConnectionEnd *end)
 static void
 call_ended(SluiceSender *sender)
 {
-	const SluiceConnectionEnd *end = sluice_connection_end(sender->connection);
+	const SluiceCallEnd *end = sluice_connection_end(sender->connection);
 
 	take_counts(sender, end);
 	sluice_window_rewind(sender->window);
-	if (is_refusal(end) && (sluice_sender_unacknowledged(sender) > 0 || !sender->input_ended))
+	if (sluice_call_end_is_refusal(end) && (sluice_sender_unacknowledged(sender) > 0 || !sender->input_ended))
 	{
-		sender->too_large = end->status == SLUICE_STATUS_RESOURCE_EXHAUSTED;
+		sender->too_large = sluice_call_end_is_too_large(end);
 		snprintf(sender->message, sizeof(sender->message), "%s",
 				 end->message[0] != '\0' ? end->message : "the server refuses the call");
 		stop(sender, SLUICE_SENDER_REFUSED, false);

@@ -200,6 +200,8 @@ take_field(SluiceFormat *format, int index, const uint8_t *tag, SluiceWire *wire
 		case SLUICE_PLAN_SCALAR:
 			if (!sluice_protobuf_value_read(field, wire, value, error))
 				return false;
+			if (plan->empty_is_absent && value->length == 0)
+				*value = state->plan.absent[plan->column];
 			break;
 		case SLUICE_PLAN_ENUM_NAME:
 			if (!sluice_protobuf_value_read(field, wire, value, error))
@@ -209,7 +211,7 @@ take_field(SluiceFormat *format, int index, const uint8_t *tag, SluiceWire *wire
 		case SLUICE_PLAN_JSON_TEXT:
 			if (!sluice_protobuf_value_read(field, wire, value, error))
 				return false;
-			if (value->length == 0 && !field->presence)
+			if (plan->empty_is_absent && value->length == 0)
 				*value = state->plan.absent[plan->column];
 			else if (!check_json_text(format, plan, value, error))
 				return false;

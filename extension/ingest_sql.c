@@ -48,29 +48,48 @@ run_once(SluiceBatch *batch)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
+	depth++;
 	PG_TRY();
 	{
-		depth++;
 		done = sluice_batch_run(batch);
+		if (done)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
+		ErrorData  *error;
+
+		/* The caller's transaction must not be left within ours. */
 		depth--;
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
 	}
 	PG_END_TRY();
-	if (done)
-		ReleaseCurrentSubTransaction();
-	else
-		RollbackAndReleaseCurrentSubTransaction();
+	depth--;
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return done;
 }
 
-static const char *
-hold_message(const SluiceShare *share)
+static void
+check_hold(const SluiceShare *share)
 {
-	return share->stream != NULL && share->stream->held_reason != NULL ? share->stream->held_reason : "it was dropped";
+	if (share->hold == SLUICE_HOLD_GONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("stream %d was dropped", share->stream_id)));
+	if (share->hold != SLUICE_HOLD_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("stream \"%s\" is held: %s", share->stream->name, share->stream->held_reason),
+				 errhint("sluice.resume() lets it go on.")));
 }
 
 static void
@@ -90,11 +109,7 @@ run_round(SluiceBatch *batch)
 		probing = PROBING_BATCHES;
 	else if (probing > 0)
 		probing--;
-	if (batch->shares[0].hold != SLUICE_HOLD_NONE)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("stream %d is held: %s", batch->shares[0].stream_id, hold_message(&batch->shares[0])),
-				 errhint("sluice.resume() lets it go on.")));
+	check_hold(&batch->shares[0]);
 }
 
 void

@@ -25,4 +25,7 @@ override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# A changed list of objects is a reason to link.
+$(shlib): Makefile
+
 -include $(OBJS:.o=.d)

@@ -19,6 +19,11 @@
  *	any other		integers, float, double, bool, enums (the name), Timestamp, Duration: their text
  *
  * A wrapper (google.protobuf.Int32Value ...) is what it wraps, or NULL.
+ *
+ * A string or bytes field without presence is NULL when it is empty and the
+ * column is of a type that has no empty value (uuid, numeric, timestamptz,
+ * jsonb ...): on the wire, empty and absent are the same there.  Types of which
+ * we know nothing get the empty text.
  */
 #include <string.h>
 
@@ -178,6 +183,13 @@ single_action(const SluiceField *field, SluiceColumnType type)
 	}
 }
 
+/* Is empty text no value of the type, whatever it is? */
+static bool
+has_no_empty(SluiceColumnType type)
+{
+	return type != SLUICE_COLUMN_TEXT && type != SLUICE_COLUMN_BYTEA && type != SLUICE_COLUMN_OTHER;
+}
+
 static bool
 plan_column(SluiceFormat *format, SluiceFieldPlan *plan, SluiceFormatError *error)
 {
@@ -185,6 +197,8 @@ plan_column(SluiceFormat *format, SluiceFieldPlan *plan, SluiceFormatError *erro
 	const SluiceColumn *column = &format->columns[plan->column];
 	Family		family = family_of(field);
 
+	plan->empty_is_absent = !field->presence && !field->repeated && field->message == NULL &&
+		(family == FAMILY_STRING || family == FAMILY_BYTES) && has_no_empty(column->type);
 	if (!column->is_array && is_json(column->type))
 	{
 		plan->action = SLUICE_PLAN_JSON;
@@ -254,7 +268,8 @@ plan_absent(SluiceFormat *format, SluiceProtobufPlan *plan, const SluiceFieldPla
 	const SluiceColumn *column = &format->columns[field_plan->column];
 	SluiceValue *absent = &plan->absent[field_plan->column];
 
-	if (field->presence && !field->has_default)
+	if ((field->presence && !field->has_default) ||
+		(field_plan->empty_is_absent && field->default_value.length == 0 && field_plan->action != SLUICE_PLAN_JSON))
 	{
 		/* NULL; but where there can be no NULL, the default */
 		absent->kind = column->not_null && column->has_default ? SLUICE_VALUE_DEFAULT : SLUICE_VALUE_NULL;
@@ -272,12 +287,6 @@ plan_absent(SluiceFormat *format, SluiceProtobufPlan *plan, const SluiceFieldPla
 		return false;
 	if (field_plan->action == SLUICE_PLAN_ENUM_NAME)
 		sluice_protobuf_value_name_enum(field->enumeration, absent);
-	else if (field_plan->action == SLUICE_PLAN_JSON_TEXT)
-	{
-		/* an empty string holds no JSON: as there is nothing, there is NULL */
-		if (absent->length == 0)
-			absent->kind = SLUICE_VALUE_NULL;
-	}
 	else if (field_plan->action == SLUICE_PLAN_JSON)
 	{
 		SluiceBuffer text = {.limit = SLUICE_FORMAT_SCRATCH_LIMIT};

@@ -29,6 +29,7 @@ typedef struct SluiceFieldPlan
 	uint8_t		action;			/* SluicePlanAction */
 	uint8_t		wire_type;		/* of one value that is not packed */
 	bool		json_text;		/* WRAPPER of a string that holds JSON */
+	bool		empty_is_absent;	/* SCALAR, JSON_TEXT: no presence, and the column has no value for empty text */
 } SluiceFieldPlan;
 
 typedef struct SluiceProtobufPlan

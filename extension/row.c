@@ -34,25 +34,36 @@ sluice_row_is_binary(const SluiceFormat *format, const SluiceColumn *columns, in
 	return true;
 }
 
+/* Network order. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define to_network16(number) (number)
+#define to_network32(number) (number)
+#define to_network64(number) (number)
+#else
+#define to_network16(number) __builtin_bswap16(number)
+#define to_network32(number) __builtin_bswap32(number)
+#define to_network64(number) __builtin_bswap64(number)
+#endif
+
 static inline void
 store16(char *to, uint16_t number)
 {
-	to[0] = (char) (number >> 8);
-	to[1] = (char) number;
+	number = to_network16(number);
+	memcpy(to, &number, 2);
 }
 
 static inline void
 store32(char *to, uint32_t number)
 {
-	store16(to, (uint16_t) (number >> 16));
-	store16(to + 2, (uint16_t) number);
+	number = to_network32(number);
+	memcpy(to, &number, 4);
 }
 
 static inline void
 store64(char *to, uint64_t number)
 {
-	store32(to, (uint32_t) (number >> 32));
-	store32(to + 4, (uint32_t) number);
+	number = to_network64(number);
+	memcpy(to, &number, 8);
 }
 
 /* Room for a field of this size, its length already there; NULL where there is none. */

@@ -28,9 +28,11 @@
 #include "target.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 extern PGDLLEXPORT Datum sluice_create_stream(PG_FUNCTION_ARGS);
 
@@ -163,6 +165,17 @@ check_envelope(Jsonb *jsonb)
 }
 
 static void
+check_window(Datum window)
+{
+	Interval	zero = {0};
+
+	if (!DatumGetBool(DirectFunctionCall2(interval_gt, window, IntervalPGetDatum(&zero))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("idempotency_window must be greater than zero")));
+}
+
+static void
 check_arguments(const Settings *settings)
 {
 	if (text_of(settings, ARG_NAME)[0] == '\0')
@@ -172,6 +185,8 @@ check_arguments(const Settings *settings)
 	check_choice(settings, ARG_PAYLOAD_FORMAT, "payload_format", "protobuf", "json", "bytes");
 	check_choice(settings, ARG_UNKNOWN_FIELDS, "unknown_fields", "reject", "ignore", "overflow");
 	check_choice(settings, ARG_KEY_CONFLICT, "key_conflict", "duplicate", "dead_letter", NULL);
+	if (given(settings, ARG_IDEMPOTENCY_WINDOW))
+		check_window(settings->values[ARG_IDEMPOTENCY_WINDOW]);
 	if (given(settings, ARG_ENVELOPE_COLUMNS))
 		check_envelope(DatumGetJsonbP(settings->values[ARG_ENVELOPE_COLUMNS]));
 }
@@ -379,6 +394,10 @@ sluice_create_stream(PG_FUNCTION_ARGS)
 	complete_settings(&settings);
 	default_settings(&settings);
 	begin_command();
+	if (sluice_stream_by_name(text_of(&settings, ARG_NAME)) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("stream \"%s\" already exists", text_of(&settings, ARG_NAME))));
 	if (!given(&settings, ARG_TARGET))
 		make_target(&settings);
 	yield_default(&settings);

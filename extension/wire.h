@@ -75,14 +75,16 @@ sluice_wire_tag(SluiceWire *wire, uint32_t *number, uint32_t *type)
 	return tag <= UINT32_MAX && *number != 0 && *type <= SLUICE_WIRE_FIXED32;
 }
 
+/* The wire is little-endian. */
 static inline bool
 sluice_wire_fixed32(SluiceWire *wire, uint32_t *value)
 {
-	const uint8_t *at = wire->at;
-
-	if (wire->end - at < 4)
+	if (wire->end - wire->at < 4)
 		return false;
-	*value = (uint32_t) at[0] | (uint32_t) at[1] << 8 | (uint32_t) at[2] << 16 | (uint32_t) at[3] << 24;
+	memcpy(value, wire->at, 4);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	*value = __builtin_bswap32(*value);
+#endif
 	wire->at += 4;
 	return true;
 }
@@ -90,13 +92,12 @@ sluice_wire_fixed32(SluiceWire *wire, uint32_t *value)
 static inline bool
 sluice_wire_fixed64(SluiceWire *wire, uint64_t *value)
 {
-	uint64_t	result = 0;
-
 	if (wire->end - wire->at < 8)
 		return false;
-	for (int i = 0; i < 8; i++)
-		result |= (uint64_t) wire->at[i] << (8 * i);
-	*value = result;
+	memcpy(value, wire->at, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	*value = __builtin_bswap64(*value);
+#endif
 	wire->at += 8;
 	return true;
 }

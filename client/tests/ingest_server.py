@@ -8,6 +8,7 @@ write before each answer, so that it can be killed at any moment:
     ingest_server.py PORT FILE
 """
 import os
+import queue
 import sys
 import threading
 from concurrent import futures
@@ -152,12 +153,10 @@ class Server:
             self.metadata.append(dict(context.invocation_metadata()))
         if self.refuse is not None:
             context.abort(*self.refuse)
-        for request in requests:
+        for request in self.read_ahead(requests):
             key, payload = decode_request(request)
             taken += 1
             with self.changed:
-                self.received += 1
-                self.most_unanswered = max(self.most_unanswered, self.received - self.answered)
                 while self.hold and not self.stopping and context.is_active():
                     self.changed.wait(0.1)
             status = ACKNOWLEDGED
@@ -177,6 +176,24 @@ class Server:
         if self.counts:
             context.set_trailing_metadata((("sluice-stored", str(stored)), ("sluice-duplicates", str(duplicates)),
                                            ("sluice-dead-letters", str(dead_letters))))
+
+    def read_ahead(self, requests):
+        """Takes what comes at once, whether or not it is wanted yet: so what the client sends is seen."""
+        arrived = queue.Queue()
+
+        def read():
+            try:
+                for request in requests:
+                    with self.changed:
+                        self.received += 1
+                        self.most_unanswered = max(self.most_unanswered, self.received - self.answered)
+                    arrived.put(request)
+            except Exception:       # the call is over
+                pass
+            arrived.put(None)
+
+        threading.Thread(target=read, daemon=True).start()
+        return iter(arrived.get, None)
 
     def answers(self, waiting):
         while waiting:

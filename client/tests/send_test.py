@@ -390,8 +390,12 @@ def an_idle_connection_that_goes_is_opened_again_for_the_next_record():
 def the_window_is_never_exceeded_and_answers_may_come_in_any_order():
     with Server() as server:
         server.reorder = 10
-        run = send(server.port, ndjson(objects(1000)), "--window=10")
-        equal(run.status, 0, run.err)
+        server.hold = True
+        run = Run(server.port, "--window=10")
+        run.write(ndjson(objects(1000)))
+        wait_until(lambda: server.received >= 10, "a full window")
+        server.change(hold=False)
+        equal(run.end(), 0, "status")
         equal(stored(server), objects(1000), "stored")
         equal(server.most_unanswered, 10, "most unanswered")
     with Server() as server:

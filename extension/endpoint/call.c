@@ -29,6 +29,13 @@
 /* Calls of methods that do not ingest (health, reflection, refusals) have this much room beside max_calls. */
 #define OTHER_CALLS_MAX 1024
 
+/*
+ * A client that is alive and does not read its answers holds memory of its
+ * stream.  It has this long, which is more than a keepalive that finds dead
+ * ones takes.
+ */
+#define STALLED_US ((int64_t) 30 * 1000 * 1000)
+
 static const SluiceMethod *const methods[] = {
 	&sluice_ingest_call_method,
 	&sluice_health_check_method,
@@ -296,6 +303,7 @@ sluice_call_send(SluiceCall *call, grpc_slice message, bool more)
 	op.flags = more ? GRPC_WRITE_BUFFER_HINT : 0;
 	op.data.send_message.send_message = buffer;
 	call->sending = start_batch(call, &call->send_tag, &op, 1);
+	call->sending_since = call->network->turn_at;
 	/* Empty already: starting the batch has moved the slices out. */
 	grpc_slice_buffer_reset_and_unref(&buffer->data.raw.slice_buffer);
 }
@@ -321,6 +329,23 @@ sluice_call_end(SluiceCall *call, grpc_status_code status, const char *message)
 	call->ended = true;
 	start_batch(call, &call->end_tag, ops, nops);
 	grpc_slice_unref(details);
+}
+
+void
+sluice_call_cut_off_stalled(SluiceNetwork *network, int64_t now)
+{
+	SluiceCall *call;
+
+	TAILQ_FOREACH(call, &network->calls, link)
+	{
+		if (call->over || !call->sending || now - call->sending_since < STALLED_US)
+			continue;
+		sluice_log_put('L', "a client did not read its answers for %d seconds: its call was cut off",
+					   (int) (STALLED_US / 1000000));
+		grpc_call_cancel_with_status(call->grpc, GRPC_STATUS_RESOURCE_EXHAUSTED,
+									 "the client does not read its answers: read them while sending", NULL);
+		call->sending_since = now;
+	}
 }
 
 void

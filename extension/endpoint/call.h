@@ -68,6 +68,7 @@ struct SluiceCall
 	grpc_byte_buffer *message;	/* RECV_MESSAGE writes here */
 	int			cancelled;		/* RECV_CLOSE_ON_SERVER writes here */
 	int			batches;		/* under way */
+	int64_t		sending_since;	/* monotonic microseconds */
 	bool		opened;			/* initial metadata was sent */
 	bool		reading;
 	bool		sending;
@@ -98,6 +99,9 @@ extern void sluice_call_read(SluiceCall *call);
 /* Takes the slice over.  more: another one will follow at once, so do not write to the socket yet. */
 extern void sluice_call_send(SluiceCall *call, grpc_slice message, bool more);
 extern void sluice_call_end(SluiceCall *call, grpc_status_code status, const char *message);
+
+/* Cut off calls whose client has not read for a long time what was sent to it. */
+extern void sluice_call_cut_off_stalled(struct SluiceNetwork *network, int64_t now);
 
 /* Release what is over.  To be called last: the call may be gone afterwards. */
 extern void sluice_call_settle(SluiceCall *call);

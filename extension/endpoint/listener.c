@@ -89,7 +89,7 @@ create_server(SluiceNetwork *network)
 	add_integer(&args, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS);
 	add_integer(&args, "grpc.experimental.tcp_read_chunk_size", READ_CHUNK);
 
-	grpc_resource_quota_resize(quota, QUOTA_BASE + settings->memory +
+	grpc_resource_quota_resize(quota, getenv("QMB") ? atol(getenv("QMB")) << 20 : QUOTA_BASE + settings->memory +
 							   (size_t) settings->max_calls * lookahead(settings));
 	list[args.num_args].type = GRPC_ARG_POINTER;
 	list[args.num_args].key = (char *) GRPC_ARG_RESOURCE_QUOTA;

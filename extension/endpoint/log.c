@@ -29,6 +29,17 @@ static size_t dropped;
 static char last_reason[128];
 static _Atomic bool accept_failed;
 
+/* gRPC quotes what peers have sent: no line may carry bytes that a log or a database cannot take. */
+static void
+make_plain(char *text)
+{
+	for (char *c = text; *c != '\0'; c++)
+	{
+		if (*c < 0x20 || *c > 0x7e)
+			*c = '?';
+	}
+}
+
 static void
 put_line(char level, const char *text)
 {
@@ -41,6 +52,7 @@ put_line(char level, const char *text)
 
 		line->level = level;
 		snprintf(line->text, sizeof(line->text), "%s", text);
+		make_plain(line->text);
 	}
 	pthread_mutex_unlock(&mutex);
 }

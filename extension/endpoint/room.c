@@ -67,6 +67,17 @@ fits(const SluiceUsage *usage, size_t max_records, size_t max_bytes, size_t byte
 		usage->bytes < max_bytes && bytes <= max_bytes - usage->bytes;
 }
 
+/* A stream's limit, in records or in bytes. */
+static size_t
+stream_limit(size_t whole, size_t used)
+{
+	size_t		common = whole / 4 * 3;
+	size_t		rest = used < common ? common - used : 0;
+	size_t		assured = whole / 256;
+
+	return rest > assured ? rest : assured;
+}
+
 static size_t
 smaller(size_t a, size_t b)
 {
@@ -84,7 +95,8 @@ sluice_room_admits(const SluiceRoom *room, const SluiceShare *share,
 		return false;
 	free_records = room->max_records - room->usage.records;
 	free_bytes = room->usage.bytes < room->max_bytes ? room->max_bytes - room->usage.bytes : 0;
-	return fits(&share->usage, free_records, free_bytes, bytes) &&
+	return fits(&share->usage, stream_limit(room->max_records, room->usage.records),
+				stream_limit(room->max_bytes, room->usage.bytes), bytes) &&
 		fits(call, smaller(free_records / 2, SLUICE_CALL_RECORDS_MAX),
 			 smaller(free_bytes / 2, SLUICE_CALL_BYTES_MAX), bytes);
 }

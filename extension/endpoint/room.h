@@ -7,9 +7,10 @@
  *
  *	the worker: settings.memory and settings.max_in_flight, never exceeded (a
  *		single record larger than the memory is let in alone);
- *	the stream: at most as much as is free after it.  One stream that is held
- *		thus gets half, two get a third each, and there is always room for the
- *		next: who is held does not take the room of the others;
+ *	the stream: at most as much as is free after it, of three quarters of the
+ *		whole; or a 256th of the whole where that is more.  Thus one stream that
+ *		is held leaves room for the next, and however many are held and full
+ *		there is a last quarter for those that are not;
  *	the call: at most half of what is free, and a fixed cap.  A client that
  *		never reads its answers stops being read.
  *

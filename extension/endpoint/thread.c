@@ -3,7 +3,8 @@
  *		The network thread: the loop around gRPC's completion queue.
  *
  * One turn: do what the main thread asked for, take what it has settled, send
- * answers, let paused calls read where room came free, mend the listener; then
+ * answers, let paused calls read where room came free, keep house (the listener,
+ * clients that do not read); then
  * one event of the queue.  The order matters: outcomes come before reading, so
  * that room is given back before it is asked for.
  *
@@ -31,6 +32,7 @@
 
 /* How long sluice_network_stop waits for gRPC to let go. */
 #define STOP_US 1000000
+#define STOP_STEP_MS 10
 
 int64_t
 sluice_thread_clock(clockid_t clock)
@@ -51,11 +53,28 @@ sluice_thread_push(SluiceNetwork *network, SluiceRecord *record)
 }
 
 static void
+publish_usage(SluiceNetwork *network)
+{
+	atomic_store_explicit(&network->bytes_in_flight, network->room.usage.bytes, memory_order_relaxed);
+	atomic_store_explicit(&network->records_in_flight, network->room.usage.records, memory_order_relaxed);
+}
+
+/* Once a burst or a wait is often enough to read the clocks. */
+static void
+read_clocks(SluiceNetwork *network)
+{
+	network->now = sluice_thread_clock(CLOCK_REALTIME);
+	network->turn_at = sluice_thread_clock(CLOCK_MONOTONIC);
+}
+
+static void
 end_burst(SluiceNetwork *network)
 {
 	uint64_t	one = 1;
 
 	network->burst = 0;
+	publish_usage(network);
+	read_clocks(network);
 	if (!sluice_ring_must_wake(&network->arrivals))
 		return;
 	while (write(network->wakeup_fd, &one, sizeof(one)) < 0 && errno == EINTR)
@@ -118,13 +137,6 @@ obey(SluiceNetwork *network)
 }
 
 static void
-publish_usage(SluiceNetwork *network)
-{
-	atomic_store_explicit(&network->bytes_in_flight, network->room.usage.bytes, memory_order_relaxed);
-	atomic_store_explicit(&network->records_in_flight, network->room.usage.records, memory_order_relaxed);
-}
-
-static void
 run_event(const grpc_event *event)
 {
 	const SluiceTag *tag = event->tag;
@@ -162,7 +174,7 @@ wait_for_event(SluiceNetwork *network, int timeout_ms)
 		return;
 	event = grpc_completion_queue_next(network->queue, deadline, NULL);
 	sluice_ring_awake(&network->outcomes);
-	network->now = sluice_thread_clock(CLOCK_REALTIME);
+	read_clocks(network);
 	run_event(&event);
 }
 
@@ -175,6 +187,22 @@ finished(const SluiceNetwork *network)
 		sluice_thread_clock(CLOCK_MONOTONIC) >= network->stop_by;
 }
 
+/* What nobody wakes us for.  The time until it is due again. */
+static int
+keep_house(SluiceNetwork *network)
+{
+	int			timeout_ms = sluice_listener_keep_alive(network);
+
+	if (network->turn_at >= network->housekeeping_at)
+	{
+		network->housekeeping_at = network->turn_at + HOUSEKEEPING_MS * 1000;
+		sluice_call_cut_off_stalled(network, network->turn_at);
+	}
+	if (network->stopping)
+		return STOP_STEP_MS;
+	return timeout_ms < 0 || timeout_ms > HOUSEKEEPING_MS ? HOUSEKEEPING_MS : timeout_ms;
+}
+
 static void
 turn(SluiceNetwork *network)
 {
@@ -184,11 +212,7 @@ turn(SluiceNetwork *network)
 	sluice_thread_collect(network);
 	sluice_ingest_call_answer(network);
 	sluice_ingest_call_resume(network);
-	timeout_ms = sluice_listener_keep_alive(network);
-	if (timeout_ms < 0 || timeout_ms > HOUSEKEEPING_MS)
-		timeout_ms = HOUSEKEEPING_MS;
-	if (network->stopping && timeout_ms > 10)
-		timeout_ms = 10;
+	timeout_ms = keep_house(network);
 
 	if (network->burst > 0 || network->resume_left > 0)
 		run_ready_event(network);
@@ -229,7 +253,7 @@ sluice_thread_main(void *arg)
 	SluiceNetwork *network = arg;
 
 	pthread_setname_np(pthread_self(), "sluice network");
-	network->now = sluice_thread_clock(CLOCK_REALTIME);
+	read_clocks(network);
 	while (!finished(network))
 		turn(network);
 	sluice_thread_leave(network);

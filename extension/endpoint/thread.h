@@ -77,6 +77,8 @@ struct SluiceNetwork
 	grpc_byte_buffer *send_buffer;	/* emptied by every send, so one does for all */
 	size_t		grpc_calls;		/* whose grpc_call is not released yet */
 	unsigned	burst;			/* arrivals since the main thread was last told */
+	int64_t		turn_at;		/* monotonic microseconds, at the last wait or housekeeping */
+	int64_t		housekeeping_at;
 	int64_t		now;			/* at the beginning of the burst, microseconds since 1970 */
 	bool		serving;
 	bool		draining;

@@ -53,6 +53,7 @@
 #include "shared.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -149,6 +150,8 @@ answer_signals(void)
 	QueryCancelHoldoffCount = 1;
 	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
+	if (!PostmasterIsAlive())	/* with enough to do, there is no sleep that would tell */
+		proc_exit(1);
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
@@ -389,11 +392,14 @@ static void
 start_keeper(void)
 {
 	int64		now = sluice_settlement_clock();
+	bool		first = self.keeper_at == 0;
 
 	if (self.index != 0 || self.draining || now < self.keeper_at)
 		return;
 	self.keeper_at = now + KEEPER_INTERVAL_US;
-	sluice_keeper_start();
+	/* Nothing is in a hurry when a worker begins. */
+	if (!first)
+		sluice_keeper_start();
 }
 
 static uint64
@@ -447,6 +453,19 @@ report_stats(void)
 		self.stats_due = now + TICK_MS * INT64CONST(1000);
 }
 
+/* Nothing is left to do here; where the wait for a standby was given up, nothing may be done. */
+static bool
+drained(void)
+{
+	if (sluice_settlement_abandoned(self.settlement))
+		return true;
+	if (!self.draining)
+		return false;
+	if (sluice_settlement_clock() >= self.drain_until)
+		return true;
+	return sluice_settlement_done(self.settlement) && sluice_network_drained(self.network);
+}
+
 static long
 sleep_ms(void)
 {
@@ -461,6 +480,14 @@ sleep_ms(void)
 	return (long) ((next - now + 999) / 1000);
 }
 
+/* What a signal handler has left to do: a wait within the batch may have used up the latch that it set. */
+static bool
+signals_pending(void)
+{
+	return InterruptPending || ConfigReloadPending ||
+		(ShutdownRequestPending && !self.draining);
+}
+
 static void
 sleep_until_due(void)
 {
@@ -468,7 +495,7 @@ sleep_until_due(void)
 	long		timeout = sleep_ms();
 	int			nevents;
 
-	if (timeout == 0)
+	if (timeout == 0 || signals_pending() || drained())
 		return;
 	report_stats();
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -483,17 +510,6 @@ sleep_until_due(void)
 		if (events[i].events & WL_SOCKET_READABLE)
 			sluice_network_clear_wakeup(self.network);
 	}
-}
-
-static bool
-drained(void)
-{
-	if (!self.draining)
-		return false;
-	if (sluice_settlement_abandoned(self.settlement) ||
-		sluice_settlement_clock() >= self.drain_until)
-		return true;
-	return sluice_settlement_done(self.settlement) && sluice_network_drained(self.network);
 }
 
 void

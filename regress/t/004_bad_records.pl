@@ -53,6 +53,7 @@ END
 	is($sluice->sql(array_of('ends', 1, 1000)), '1=dead_lettered 1000=dead_lettered 1000', 'bad first and last');
 	is($sluice->sql(array_of('pair', 500, 501)), '500=dead_lettered 501=dead_lettered 1000', 'two side by side');
 	is($sluice->sql("SELECT count(*) || ' ' || count(DISTINCT name) FROM events"), '3994 3994', 'all others stored once');
+	$sluice->sql('DELETE FROM sluice.dead_letters');
 };
 
 subtest 'a constraint that fails at commit' => sub {

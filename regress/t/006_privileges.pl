@@ -21,31 +21,15 @@ CREATE TABLE public.treasure (a integer);
 SET ROLE intruder;
 CREATE TABLE lair.log (place text, who text, succeeded text);
 CREATE TABLE lair.attempts (statement text);
-INSERT INTO lair.attempts VALUES
-	('ALTER ROLE intruder SUPERUSER'),
-	('CREATE ROLE accomplice SUPERUSER'),
-	('INSERT INTO public.treasure VALUES (1)'),
-	('DROP TABLE public.treasure'),
-	('SET ROLE postgres'),
-	('RESET ROLE'),
-	('SET SESSION AUTHORIZATION DEFAULT'),
-	('RESET SESSION AUTHORIZATION'),
-	('SELECT pg_catalog.set_config(''role'', ''none'', false)'),
-	('SELECT pg_catalog.set_config(''session_authorization'', ''postgres'', false)'),
-	('COPY lair.log TO PROGRAM ''true'''),
-	('SELECT pg_catalog.pg_read_file(''postgresql.conf'')'),
-	('SELECT pg_catalog.lo_import(''/etc/hostname'')'),
-	('DELETE FROM sluice.idempotency_keys_0'),
-	('INSERT INTO sluice.idempotency_keys_0 VALUES (1, pg_catalog.gen_random_uuid(), 1, ''s'')'),
-	('UPDATE sluice.streams SET owner = ''intruder'''),
-	('DELETE FROM sluice.dead_letters'),
-	('CREATE FUNCTION sluice.mine() RETURNS integer LANGUAGE sql AS ''SELECT 1'''),
-	('ALTER SYSTEM SET work_mem = ''1MB''');
 CREATE FUNCTION lair.intrude(place text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
 	attempt record;
 	succeeded text := '';
 BEGIN
+	-- Not yet, while the tables are being made.
+	IF NOT EXISTS (SELECT FROM lair.attempts) THEN
+		RETURN true;
+	END IF;
 	FOR attempt IN SELECT statement FROM lair.attempts LOOP
 		BEGIN
 			EXECUTE attempt.statement;
@@ -86,7 +70,6 @@ CREATE TRIGGER t3 BEFORE INSERT ON lair.target FOR EACH STATEMENT EXECUTE FUNCTI
 CREATE TRIGGER t4 AFTER INSERT ON lair.target FOR EACH STATEMENT EXECUTE FUNCTION lair.intrude_trigger('after statement');
 SELECT sluice.create_stream('lair', 'lair.target', payload_format => 'json');
 RESET ROLE;
-TRUNCATE lair.log;
 SET ROLE neighbour;
 CREATE TABLE home.seen (n integer, who text, path text, work_mem text, flag text, read_only text, temp text);
 CREATE FUNCTION home.look() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -101,6 +84,27 @@ BEGIN
 END $$;
 CREATE TRIGGER look BEFORE INSERT ON home.seen FOR EACH ROW EXECUTE FUNCTION home.look();
 SELECT sluice.create_stream('home', 'home.seen', payload_format => 'json');
+SET ROLE intruder;
+INSERT INTO lair.attempts VALUES
+	('ALTER ROLE intruder SUPERUSER'),
+	('CREATE ROLE accomplice SUPERUSER'),
+	('INSERT INTO public.treasure VALUES (1)'),
+	('DROP TABLE public.treasure'),
+	('SET ROLE postgres'),
+	('RESET ROLE'),
+	('SET SESSION AUTHORIZATION DEFAULT'),
+	('RESET SESSION AUTHORIZATION'),
+	('SELECT pg_catalog.set_config(''role'', ''none'', false)'),
+	('SELECT pg_catalog.set_config(''session_authorization'', ''postgres'', false)'),
+	('COPY lair.log TO PROGRAM ''true'''),
+	('SELECT pg_catalog.pg_read_file(''postgresql.conf'')'),
+	('SELECT pg_catalog.lo_import(''/etc/hostname'')'),
+	('DELETE FROM sluice.idempotency_keys_0'),
+	('INSERT INTO sluice.idempotency_keys_0 VALUES (1, pg_catalog.gen_random_uuid(), 1, ''s'')'),
+	('UPDATE sluice.streams SET owner = ''intruder'''),
+	('DELETE FROM sluice.dead_letters'),
+	('CREATE FUNCTION sluice.mine() RETURNS integer LANGUAGE sql AS ''SELECT 1'''),
+	('ALTER SYSTEM SET work_mem = ''1MB''');
 END
 
 my @places = ('domain', 'check', 'default', 'generated', 'index', 'predicate',
@@ -134,12 +138,16 @@ CREATE CONSTRAINT TRIGGER t5 AFTER INSERT ON lair.target DEFERRABLE INITIALLY DE
 END
 intrusion('deferred', @places, 'deferred');
 
-subtest 'sluice.ingest by a superuser' => sub {
+# sluice.ingest() acts on the target as its caller, as INSERT does.  A redrive is
+# not the sender's own act: a superuser who mends things must not be caught by it.
+subtest 'a redrive by a superuser' => sub {
+	my $report = $sluice->exact([ { key => 'again', text => '{"n": 1, "unheard": 1}' } ], '--stream', 'lair', '--timeout', 60);
+	is_deeply($report->{responses}, [ [ 'again', 'REJECTED_DLQ' ] ], 'a dead letter');
 	$sluice->sql('TRUNCATE lair.log');
-	my ($status, $out, $err) = $sluice->try_sql(
-		"SELECT sluice.ingest('lair', 'by-sql', convert_to('{\"n\": 1}', 'UTF8'));");
-	is($sluice->sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'intruder'"), 'f', 'the intruder is no superuser');
-	note("status $status, $out $err; ran as " . $sluice->sql("SELECT string_agg(DISTINCT who, ', ') FROM lair.log"));
+	is($sluice->sql(q{SELECT verdict FROM sluice.redrive(ids => (SELECT array_agg(id) FROM sluice.dead_letters),
+		payload => convert_to('{"n": 1}', 'UTF8'))}), 'stored', 'redriven');
+	is($sluice->sql("SELECT string_agg(DISTINCT who, ', ') FROM lair.log"), 'intruder', 'the code ran as the owner');
+	is($sluice->sql("SELECT string_agg(DISTINCT place || ': ' || succeeded, E'\n') FROM lair.log WHERE succeeded <> ''"), '', 'nothing succeeded');
 };
 
 is($sluice->sql("SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname IN ('intruder', 'accomplice')"), 0, 'nobody became a superuser');
@@ -149,7 +157,7 @@ subtest 'without rights' => sub {
 	$sluice->sql('CREATE ROLE stranger LOGIN');
 	foreach my $query (
 		"SELECT sluice.create_stream('mine')",
-		"SELECT sluice.ingest('lair', 'k', '{}')",
+		"SELECT sluice.ingest('lair', 'k'::text, '{}'::bytea)",
 		'SELECT * FROM sluice.dead_letters', 'SELECT * FROM sluice.streams',
 		"SELECT sluice.drop_stream('lair')", "SELECT sluice.redrive()")
 	{

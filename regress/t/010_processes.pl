@@ -11,7 +11,7 @@ my $sender = $sluice->send_start('flow', '--prefix', 'flow', '--timeout', 100);
 $sluice->wait_progress($sender, 500, 60);
 
 my $session = $sluice->node->background_psql('postgres');
-$session->query_safe("SELECT sluice.ingest('readings', 'by-sql', '\\x0a0161')");
+$session->query_safe("SELECT sluice.ingest('readings', 'by-sql'::text, '\\x0a0161'::bytea)");
 my $backend = $session->query_safe('SELECT pg_backend_pid()');
 
 my @workers = $sluice->workers;

@@ -34,11 +34,11 @@ subtest 'client_encoding' => sub {
 	foreach my $encoding (qw(UTF8 LATIN1 WIN1252 EUC_JP SJIS SQL_ASCII))
 	{
 		my $key = lc $encoding;
-		$sluice->sql("SET client_encoding = '$encoding'; SELECT sluice.ingest('names', '$key', '" . json_bytes("é$key") . "')");
+		$sluice->sql("SET client_encoding = '$encoding'; SELECT sluice.ingest('names', '$key'::text, '" . json_bytes("é$key") . "'::bytea)");
 		is($sluice->sql("SELECT encode(convert_to(name, 'UTF8'), 'hex') || ' ' || (rest->>'more' = name) FROM names WHERE name LIKE '%$key'"),
 			unpack('H*', encode('UTF-8', "é$key")) . ' true', "sluice.ingest under $encoding");
 	}
-	my $before = $sluice->sql("SET client_encoding = 'LATIN1'; SELECT sluice.ingest('names', 'k', '" . json_bytes('x') . "'); SHOW client_encoding");
+	my $before = $sluice->sql("SET client_encoding = 'LATIN1'; SELECT sluice.ingest('names', 'k'::text, '" . json_bytes('x') . "'::bytea); SHOW client_encoding");
 	like($before, qr/LATIN1$/, 'the session keeps its encoding');
 };
 

@@ -243,22 +243,44 @@ run_load(Client *client)
 	ok(slowest_us < LOST_US, "under load: none waited long (the longest %lld us)", (long long) slowest_us);
 }
 
+/* A busy machine may let a record arrive before the main thread sleeps: go on until enough found it asleep. */
 static void
 run_idle(Client *client)
 {
-	uint64_t	sleeps = atomic_load(&main_sleeps);
-	bool		all;
+	uint64_t	before = atomic_load(&main_sleeps);
+	bool		all = true;
+	int64_t		slowest = 0;
 
 	atomic_store(&at_idle, true);
-	all = client_run(client, RECORDS, 1);
-	sleeps = atomic_load(&main_sleeps) - sleeps;
-	ok(all && client->answered == 2 * RECORDS, "at idle: %zu of %d hand-overs in each direction arrived",
-		   client->answered - RECORDS, RECORDS);
-	ok(slowest_us < LOST_US, "at idle: none waited long (the longest %lld us)", (long long) slowest_us);
-	ok(sleeps >= RECORDS / 2, "at idle: the main thread slept between them (%llu times)",
-		   (unsigned long long) sleeps);
-	ok(atomic_load(&wakes_needed) >= RECORDS / 2, "at idle: the network thread slept between them (%llu times)",
-		   (unsigned long long) atomic_load(&wakes_needed));
+	for (int round = 0; round < 40 && all &&
+		 (atomic_load(&main_sleeps) - before < RECORDS || atomic_load(&wakes_needed) < RECORDS); round++)
+	{
+		all = client_run(client, RECORDS / 10, 1);
+		if (slowest_us > slowest)
+			slowest = slowest_us;
+	}
+	ok(all && client->answered == client->goal, "at idle: all hand-overs arrived");
+	ok(slowest < LOST_US, "at idle: none waited long (the longest %lld us)", (long long) slowest);
+	ok(atomic_load(&main_sleeps) - before >= RECORDS, "at idle: the main thread slept before %llu of them",
+	   (unsigned long long) (atomic_load(&main_sleeps) - before));
+	ok(atomic_load(&wakes_needed) >= RECORDS, "at idle: the network thread slept before %llu of them",
+	   (unsigned long long) atomic_load(&wakes_needed));
+}
+
+static void
+client_close(Client *client)
+{
+	grpc_event	event;
+
+	grpc_call_cancel(client->call, NULL);
+	grpc_completion_queue_shutdown(client->queue);
+	do
+		event = grpc_completion_queue_next(client->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+	while (event.type != GRPC_QUEUE_SHUTDOWN);
+	grpc_metadata_array_destroy(&client->initial_metadata);
+	grpc_call_unref(client->call);
+	grpc_channel_destroy(client->channel);
+	grpc_completion_queue_destroy(client->queue);
 }
 
 int
@@ -285,7 +307,7 @@ main(void)
 	client_open(&client, sluice_network_port(network));
 	run_load(&client);
 	run_idle(&client);
-	grpc_call_cancel(client.call, NULL);
+	client_close(&client);
 	atomic_store(&done, true);
 	pthread_join(thread, NULL);
 	sluice_network_stop(network);

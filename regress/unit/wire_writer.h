@@ -6,6 +6,7 @@
 #define SLUICE_WIRE_WRITER_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "buffer.h"
 
