@@ -7,13 +7,16 @@
  *	bdp_probe=0 and lookahead_bytes	what gRPC takes in of a call that is not
  *			read is bounded; with its own estimate it grows to 20 MB a call
  *	max_receive_message_length		a longer message ends its call with
- *			RESOURCE_EXHAUSTED before anything of it is stored
+ *			RESOURCE_EXHAUSTED and nothing of it is stored
  *	max_concurrent_streams			a little over max_calls, so that one client
  *			with a call too many is refused and does not wait for ever
  *	keepalive						a dead client is noticed, and clients may ping
  *	server_handshake_timeout		a connection that says nothing is dropped
- *	resource quota					the last resort: what calls that are within
- *			their windows may hold together, before gRPC begins to cut them off
+ *	resource quota					as much as settings.memory again for what gRPC
+ *			holds: one half for the windows of all calls, the other for messages
+ *			being put together.  gRPC reads a message to its end before it finds it
+ *			too long, so this is what stops one of 4 GB; over the quota it cuts off
+ *			calls (RESOURCE_EXHAUSTED), in the worst case also one that is innocent
  */
 #include "listener.h"
 
@@ -33,14 +36,14 @@
 #include "log.h"
 #include "thread.h"
 
-#define LOOKAHEAD_MIN (64 * 1024)
+#define LOOKAHEAD_MIN (16 * 1024)
 #define LOOKAHEAD_MAX (256 * 1024)
 #define HANDSHAKE_TIMEOUT_MS 10000
 #define MIN_PING_INTERVAL_MS 2000
 #define READ_CHUNK (32 * 1024)
 
-/* What gRPC may hold beside the windows of max_calls: connections, messages being put together. */
-#define QUOTA_BASE ((size_t) 64 * 1024 * 1024)
+/* Of gRPC's own: connections, answers on their way. */
+#define QUOTA_BASE ((size_t) 32 * 1024 * 1024)
 
 #define RETRY_MS 100
 
@@ -62,7 +65,7 @@ add_integer(grpc_channel_args *args, const char *key, size_t value)
 static size_t
 lookahead(const SluiceNetworkSettings *settings)
 {
-	size_t		bytes = settings->memory / (size_t) (settings->max_calls > 0 ? settings->max_calls : 1);
+	size_t		bytes = settings->memory / 2 / (size_t) (settings->max_calls > 0 ? settings->max_calls : 1);
 
 	return bytes < LOOKAHEAD_MIN ? LOOKAHEAD_MIN : bytes > LOOKAHEAD_MAX ? LOOKAHEAD_MAX : bytes;
 }
@@ -89,8 +92,7 @@ create_server(SluiceNetwork *network)
 	add_integer(&args, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS);
 	add_integer(&args, "grpc.experimental.tcp_read_chunk_size", READ_CHUNK);
 
-	grpc_resource_quota_resize(quota, getenv("QMB") ? atol(getenv("QMB")) << 20 : QUOTA_BASE + settings->memory +
-							   (size_t) settings->max_calls * lookahead(settings));
+	grpc_resource_quota_resize(quota, QUOTA_BASE + settings->memory);
 	list[args.num_args].type = GRPC_ARG_POINTER;
 	list[args.num_args].key = (char *) GRPC_ARG_RESOURCE_QUOTA;
 	list[args.num_args].value.pointer.p = quota;

@@ -36,12 +36,8 @@
 #include <unistd.h>
 
 #include "abi.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "commands/dbcommands.h"
-#include "commands/extension.h"
 #include "fmgr.h"
-#include "ingest.h"
+#include "installation.h"
 #include "keeper.h"
 #include "miscadmin.h"
 #include "network.h"
@@ -57,7 +53,6 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -81,6 +76,7 @@ typedef struct Worker
 	bool		draining;
 	int64		drain_until;	/* where SIGTERM did not set the limit */
 	int64		looked_at;		/* when for the extension */
+	bool		suspicious;		/* it may have been dropped */
 	int64		keeper_at;		/* when the keeper is to be started next */
 	int64		published_at;
 	int64		stats_due;		/* report to pgstat by then; 0: nothing to report */
@@ -89,8 +85,6 @@ typedef struct Worker
 static Worker self;
 static timer_t drain_timer;
 static volatile struct itimerspec drain_limit;
-static Oid	streams_relid;		/* sluice.streams */
-static volatile bool catalog_changed;	/* something happened to it */
 
 /* ---- signals ---- */
 
@@ -201,55 +195,6 @@ connect_database(void)
 /* ---- the extension ---- */
 
 static void
-streams_changed(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == streams_relid)
-		catalog_changed = true;
-}
-
-/* The extension's OID, which tells one installation from the next.  Also where sluice.streams is. */
-static Oid
-extension_oid(void)
-{
-	Oid			extension;
-	Oid			schema;
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	extension = get_extension_oid("pg_sluice", true);
-	schema = get_namespace_oid("sluice", true);
-	streams_relid = OidIsValid(schema) ? get_relname_relid("streams", schema) : InvalidOid;
-	CommitTransactionCommand();
-	return extension;
-}
-
-/* The OID of the extension where it is installed and can be served, else InvalidOid.  *failed: could not find out. */
-static Oid
-look_at_extension(bool *failed)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile Oid extension = InvalidOid;
-
-	*failed = false;
-	PG_TRY();
-	{
-		if (sluice_extension_installed())
-			extension = extension_oid();
-	}
-	PG_CATCH();
-	{
-		*failed = true;
-		MemoryContextSwitchTo(context);
-		EmitErrorReport();
-		FlushErrorState();
-		AbortCurrentTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	return extension;
-}
-
-static void
 wait_for_extension(void)
 {
 	bool		failed;
@@ -260,7 +205,7 @@ wait_for_extension(void)
 		answer_signals();
 		if (ShutdownRequestPending)
 			proc_exit(0);
-		self.extension = look_at_extension(&failed);
+		self.extension = sluice_installation_look(&failed);
 		if (OidIsValid(self.extension))
 			break;
 		pgstat_report_activity(STATE_IDLE, "waiting for CREATE EXTENSION pg_sluice");
@@ -269,7 +214,7 @@ wait_for_extension(void)
 						 TICK_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	CacheRegisterRelcacheCallback(streams_changed, (Datum) 0);
+	sluice_installation_watch();
 }
 
 /* ---- the network ---- */
@@ -361,7 +306,7 @@ look_for_end(void)
 
 	AcceptInvalidationMessages();
 	if (sluice_settlement_suspects_drop(self.settlement))
-		catalog_changed = true;
+		self.suspicious = true;
 	if (self.draining)
 		return;
 	if (ShutdownRequestPending)
@@ -369,15 +314,14 @@ look_for_end(void)
 		begin_drain("the server is shutting down or restarting its worker, connect again", false);
 		return;
 	}
-	if (!catalog_changed || now - self.looked_at < TICK_MS * INT64CONST(1000))
+	if (now - self.looked_at < TICK_MS * INT64CONST(1000) ||
+		!(sluice_installation_changed() || self.suspicious))
 		return;
 
-	catalog_changed = false;
 	self.looked_at = now;
-	extension = look_at_extension(&failed);
-	if (failed)
-		catalog_changed = true; /* look again */
-	else if (extension != self.extension)
+	extension = sluice_installation_look(&failed);
+	self.suspicious = failed;	/* could not find out: look again */
+	if (!failed && extension != self.extension)
 	{
 		ereport(LOG,
 				(errmsg("extension pg_sluice was dropped from database \"%s\"", self.database)));

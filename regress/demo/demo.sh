@@ -49,7 +49,12 @@ kill_server() {
 			sleep 0.02
 		done
 	done
-	[ ! -e "/proc/$postmaster" ] || rm -f "$data/postmaster.pid"
+	# Orphans are reaped by init; where it never does, the pid in lock files would look alive.
+	for _ in $(seq 100); do
+		[ -e "/proc/$postmaster" ] || break
+		sleep 0.05
+	done
+	[ ! -e "/proc/$postmaster" ] || rm -f "$data/postmaster.pid" "$SLUICE_WORK"/home/.s.PGSQL.*.lock
 	echo "killed $(wc -w <<<"$pids") processes with SIGKILL"
 }
 

@@ -313,8 +313,11 @@ sub kill_server
 	kill 'KILL', @pids;
 	wait_until('all processes of the server are gone', sub { !grep { !process_is_gone($_) } @pids })
 	  or die "processes survived SIGKILL\n";
-	# Where nobody reaps orphans, the pid in the lock file would look alive.
-	unlink $self->{node}->data_dir . '/postmaster.pid' if -e "/proc/$postmaster";
+	# Orphans are reaped by init; where it never does, their pids in lock files would look alive.
+	if (!wait_until('the postmaster is reaped', sub { !-e "/proc/$postmaster" }, 5))
+	{
+		unlink $self->{node}->data_dir . '/postmaster.pid', glob($self->{node}->host . '/.s.PGSQL.*.lock');
+	}
 	$self->{node}->{_pid} = undef;
 }
 

@@ -2,34 +2,13 @@
  * backlog_test.c
  *		The backlog: order, fairness, holds and parking, with literal times.
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "backlog.h"
+#include "tap.h"
 
 #define MS INT64_C(1000)
 #define MAX_RECORDS 4096
-
-static int	ntests;
-static int	nfailed;
-
-static void ok(bool passed, const char *format,...) __attribute__((format(printf, 2, 3)));
-
-static void
-ok(bool passed, const char *format,...)
-{
-	va_list		args;
-
-	printf("%sok %d - ", passed ? "" : "not ", ++ntests);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-	if (!passed)
-		nfailed++;
-}
 
 /* Records carry their number in received_at. */
 static SluiceSender senders[16];
@@ -102,27 +81,19 @@ take_count(SluiceBacklog *backlog, int64_t now, size_t max_records, size_t max_b
 }
 
 static void
-is(const char *got, const char *expected, const char *name)
-{
-	ok(strcmp(got, expected) == 0, "%s", name);
-	if (strcmp(got, expected) != 0)
-		printf("#      got: %s\n# expected: %s\n", got, expected);
-}
-
-static void
 test_order(void)
 {
 	SluiceBacklog *backlog = fresh_backlog();
 
 	ok(sluice_backlog_next(backlog) == SLUICE_BACKLOG_NEVER, "nothing is due in an empty backlog");
-	is(take(backlog, 0, 10, 1000), "", "nothing comes out of an empty backlog");
+	is_text(take(backlog, 0, 10, 1000), "", "nothing comes out of an empty backlog");
 	add(backlog, 5, 10);
 	add(backlog, 2, 10);
 	add(backlog, 5, 10);
 	add(backlog, 9, 10);
 	add(backlog, 2, 10);
 	ok(sluice_backlog_next(backlog) <= 0, "what has arrived is due at once");
-	is(take(backlog, 0, 10, 1000), "2:1,4 5:0,2 9:3", "streams ascend, records keep their order");
+	is_text(take(backlog, 0, 10, 1000), "2:1,4 5:0,2 9:3", "streams ascend, records keep their order");
 	ok(sluice_backlog_count(backlog) == 0, "what was taken does not count");
 	ok(sluice_backlog_next(backlog) == SLUICE_BACKLOG_NEVER, "nothing is due after all was taken");
 	sluice_backlog_free(backlog);
@@ -134,15 +105,15 @@ test_limits(void)
 	SluiceBacklog *backlog = fresh_backlog();
 
 	add_many(backlog, 1, 5, 10);
-	is(take(backlog, 0, 3, 1000), "1:0,1,2", "no more records than the limit");
-	is(take(backlog, 0, 3, 1000), "1:3,4", "the rest comes next");
+	is_text(take(backlog, 0, 3, 1000), "1:0,1,2", "no more records than the limit");
+	is_text(take(backlog, 0, 3, 1000), "1:3,4", "the rest comes next");
 	add_many(backlog, 1, 5, 10);
-	is(take(backlog, 0, 100, 25), "1:5,6", "no more bytes than the limit");
-	is(take(backlog, 0, 100, 30), "1:7,8,9", "up to the limit itself");
+	is_text(take(backlog, 0, 100, 25), "1:5,6", "no more bytes than the limit");
+	is_text(take(backlog, 0, 100, 30), "1:7,8,9", "up to the limit itself");
 	add(backlog, 1, 5000);
 	add(backlog, 1, 1);
-	is(take(backlog, 0, 100, 25), "1:10", "a record above the limit goes alone");
-	is(take(backlog, 0, 100, 25), "1:11", "and does not stay in the way");
+	is_text(take(backlog, 0, 100, 25), "1:10", "a record above the limit goes alone");
+	is_text(take(backlog, 0, 100, 25), "1:11", "and does not stay in the way");
 	sluice_backlog_free(backlog);
 }
 
@@ -212,7 +183,7 @@ test_hold(void)
 	}
 	ok(doubles, "a failing stream waits 100 ms, doubling to 10 s, and nothing of it comes before");
 	add(backlog, 1, 10);
-	is(take(backlog, now, 10, 1000), "1:0,1,2,3", "returned records come first and in order");
+	is_text(take(backlog, now, 10, 1000), "1:0,1,2,3", "returned records come first and in order");
 	ok(sluice_backlog_release(backlog, 1), "a release says that the stream was held");
 	ok(!sluice_backlog_release(backlog, 1), "and the next one that it was not");
 	add(backlog, 1, 10);
@@ -236,17 +207,17 @@ test_trial(void)
 	add(backlog, 2, 10);
 	add(backlog, 3, 10);
 	(void) sluice_backlog_hold(backlog, 2, SLUICE_BACKLOG_FAILED, 0);
-	is(take(backlog, 0, 10, 1000), "1:0 3:2", "a held stream does not hold others");
+	is_text(take(backlog, 0, 10, 1000), "1:0 3:2", "a held stream does not hold others");
 	add(backlog, 1, 10);
 	add(backlog, 3, 10);
-	is(take(backlog, 100 * MS, 10, 1000), "2:1", "a stream that was held is tried apart from the others");
+	is_text(take(backlog, 100 * MS, 10, 1000), "2:1", "a stream that was held is tried apart from the others");
 	add(backlog, 2, 10);
-	is(take(backlog, 100 * MS, 10, 1000), "1:3 3:4", "which take turns with it");
+	is_text(take(backlog, 100 * MS, 10, 1000), "1:3 3:4", "which take turns with it");
 	add(backlog, 1, 10);
-	is(take(backlog, 100 * MS, 10, 1000), "2:5", "so that neither starves");
+	is_text(take(backlog, 100 * MS, 10, 1000), "2:5", "so that neither starves");
 	(void) sluice_backlog_release(backlog, 2);
 	add(backlog, 2, 10);
-	is(take(backlog, 100 * MS, 10, 1000), "1:6 2:7", "after its success it goes with the others");
+	is_text(take(backlog, 100 * MS, 10, 1000), "1:6 2:7", "after its success it goes with the others");
 	sluice_backlog_free(backlog);
 }
 
@@ -273,17 +244,17 @@ test_park(void)
 	ok(doubles, "a busy record waits 10 ms, doubling to 1 s");
 
 	add(backlog, 1, 10);
-	is(take(backlog, now - 1, 10, 1000), "1:1", "others of its stream pass it");
+	is_text(take(backlog, now - 1, 10, 1000), "1:1", "others of its stream pass it");
 	add(backlog, 1, 10);
-	is(take(backlog, now, 10, 1000), "1:0,2", "when it is due it goes before them");
+	is_text(take(backlog, now, 10, 1000), "1:0,2", "when it is due it goes before them");
 
 	sluice_backlog_park(backlog, 1, &records[0], now);
 	sluice_backlog_park(backlog, 1, &records[2], now);
-	is(take(backlog, now + 10 * MS, 10, 1000), "1:2", "each has a delay of its own");
+	is_text(take(backlog, now + 10 * MS, 10, 1000), "1:2", "each has a delay of its own");
 	(void) sluice_backlog_hold(backlog, 1, SLUICE_BACKLOG_FAILED, now + 1000 * MS);
 	ok(sluice_backlog_next(backlog) == now + 1100 * MS, "a parked record of a held stream waits for the stream");
-	is(take(backlog, now + 1000 * MS, 10, 1000), "", "and does not come before");
-	is(take(backlog, now + 1100 * MS, 10, 1000), "1:0", "but then");
+	is_text(take(backlog, now + 1000 * MS, 10, 1000), "", "and does not come before");
+	is_text(take(backlog, now + 1100 * MS, 10, 1000), "1:0", "but then");
 	sluice_backlog_free(backlog);
 }
 
@@ -306,7 +277,7 @@ test_remove(void)
 	while (sluice_backlog_remove_waiting(backlog) != NULL)
 		n++;
 	ok(n == 4, "what waits is what is parked and what a held stream has (%d)", n);
-	is(take(backlog, 0, 100, 10000), "1:1,2 3:7,8", "what was ready stays");
+	is_text(take(backlog, 0, 100, 10000), "1:1,2 3:7,8", "what was ready stays");
 	add_many(backlog, 3, 2, 10);
 	add_many(backlog, 1, 1, 10);
 	for (n = 0; sluice_backlog_remove(backlog, 3) != NULL; n++)
@@ -397,6 +368,5 @@ main(void)
 	test_park();
 	test_remove();
 	test_random();
-	printf("1..%d\n", ntests);
-	return nfailed != 0;
+	return finish();
 }
