@@ -29,6 +29,7 @@
 #define QUEUE_COUNT 4096
 #define QUEUE_BYTES (4 * 1024 * 1024)
 #define PLACES_SHOWN 10			/* dead letters told one by one */
+#define SAME_WISH (SLUICE_SECOND / 2)
 #define MEGABYTE (1024.0 * 1024)
 
 typedef struct SendOptions
@@ -59,6 +60,7 @@ typedef struct Send
 	SluiceSender *sender;
 	SluiceProgress progress;
 	uint64_t	places_shown;
+	int64_t		stopped_at;		/* by the first signal, 0 = not yet; the signal thread's */
 } Send;
 
 static const char usage[] =
@@ -201,12 +203,21 @@ on_notice(void *argument, const char *message)
 		tell(send, "%s", message);
 }
 
+/*
+ * One wish to stop often comes as two signals: timeout(1) signals its child
+ * and then the group, a terminal's interrupt is passed on by a shell.
+ */
 static void
 on_signal(void *argument, int signal)
 {
 	Send	   *send = argument;
+	int64_t		now = sluice_clock_now();
 
 	(void) signal;
+	if (send->stopped_at != 0 && now - send->stopped_at < SAME_WISH)
+		return;
+	if (send->stopped_at == 0)
+		send->stopped_at = now;
 	sluice_reader_stop(send->reader);
 	sluice_sender_stop(send->sender);
 }

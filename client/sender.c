@@ -71,7 +71,8 @@ struct SluiceSender
 	int64_t		progress_at;
 	int64_t		tick_at;
 	int64_t		retry_at;
-	int64_t		flush_until;	/* after stop() */
+	bool		stopping;		/* stop() was called */
+	int64_t		flush_until;	/* then */
 
 	SluiceSenderResult result;
 	char		message[768];
@@ -211,6 +212,22 @@ give_up(SluiceSender *sender, const char *why)
 	stop(sender, SLUICE_SENDER_GAVE_UP, call_is_open(sender));
 }
 
+/* The first stop(): no more input comes, and there is only so much time for what has come. */
+static void
+start_flush(SluiceSender *sender, int64_t now)
+{
+	char		line[100];
+
+	sender->stopping = true;
+	if (sender->options.timeout != SLUICE_NEVER)
+		sender->flush_until = now + sender->options.timeout;
+	if (sluice_sender_unacknowledged(sender) == 0)
+		return;
+	snprintf(line, sizeof(line), "stopping: flushing %zu records, a second signal stops at once",
+			 sluice_sender_unacknowledged(sender));
+	notice(sender, line);
+}
+
 /* What depends on the time or on other threads.  May change the state. */
 static void
 look_at_clock(SluiceSender *sender)
@@ -228,8 +245,8 @@ look_at_clock(SluiceSender *sender)
 		sender->tick_at = now + sender->options.tick_interval;
 		sender->options.tick(sender->options.argument, sender);
 	}
-	if (stops > 0 && sender->flush_until == SLUICE_NEVER && sender->options.timeout != SLUICE_NEVER)
-		sender->flush_until = now + sender->options.timeout;
+	if (stops > 0 && !sender->stopping)
+		start_flush(sender, now);
 
 	if (sender->state == NULL || sender->state == &closing)
 		return;

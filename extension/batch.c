@@ -8,6 +8,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog.h"
 #include "dead_letter.h"
 #include "isolate.h"
 #include "key.h"
@@ -17,19 +18,16 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-static SluiceItem
-make_item(SluiceShare *share, SluiceRecord *record)
+/* Once a record, however often it is tried.  Within the transaction: hashing takes resources. */
+static void
+make_key(SluiceRecord *record)
 {
-	SluiceItem	item = {.record = record,.share = share,.has_key = record->key_length > 0};
-
-	if (!record->keyed)
-	{
-		if (item.has_key)
-			sluice_key_make(record->key_text, record->key_length, record->key);
-		record->payload_hash = sluice_key_payload_hash(record->payload, record->payload_length);
-		record->keyed = true;
-	}
-	return item;
+	if (record->keyed)
+		return;
+	if (record->key_length > 0)
+		sluice_key_make(record->key_text, record->key_length, record->key);
+	record->payload_hash = sluice_key_payload_hash(record->payload, record->payload_length);
+	record->keyed = true;
 }
 
 void
@@ -41,7 +39,7 @@ sluice_batch_add(SluiceBatch *batch, SluiceShare *share, int32 stream_id,
 	share->items = MemoryContextAllocHuge(batch->context, sizeof(SluiceItem) * (n + 1));
 	share->nitems = n;
 	for (int i = 0; i < n; i++)
-		share->items[i] = make_item(share, records[i]);
+		share->items[i] = (SluiceItem) {.record = records[i],.share = share,.has_key = records[i]->key_length > 0};
 }
 
 /*
@@ -63,6 +61,12 @@ hold_share(SluiceShare *share, SluiceHold hold, const char *message)
 static bool
 lock_share(SluiceBatch *batch, SluiceShare *share)
 {
+	if (OidIsValid(batch->installation) && batch->installation != sluice_catalog_find("streams"))
+	{
+		/* The ids of another installation may mean other streams. */
+		hold_share(share, SLUICE_HOLD_GONE, "the extension was dropped");
+		return false;
+	}
 	if (!sluice_stream_lock(share->stream_id, false, batch->from_sql))
 	{
 		hold_share(share, SLUICE_HOLD_LOCKED, "the stream is being changed");
@@ -303,6 +307,7 @@ know_keys(SluiceBatch *batch)
 			item->leader = NULL;
 			item->reason = NULL;
 			item->renews = item->conflicts = false;
+			make_key(item->record);
 		}
 	sort_items(batch);
 	find_doubles(batch);

@@ -40,6 +40,7 @@ typedef struct SluiceBatch
 	bool		probe;			/* look keys up in the current generation rather than try */
 	bool		patient;		/* see isolate.h */
 	bool		redrive;		/* the records are dead letters: a key known as such is tried anew */
+	Oid			installation;	/* of the extension, that stream ids belong to; InvalidOid: the one that is there */
 	SluiceReason *refuse;		/* refuse all records for this reason: their transaction failed at COMMIT */
 	SluiceShare *shares;		/* ascending stream_id */
 	int			nshares;

@@ -49,6 +49,9 @@ static MemoryContext batch_context = NULL;
 static ErrorData *last_error = NULL;	/* in batch_context */
 static bool standbys_given_up = false;
 
+/* The table sluice.streams that the ids of this worker's senders come from: another CREATE EXTENSION makes another. */
+static Oid	installation = InvalidOid;
+
 static int
 sync_wait_mode(void)
 {
@@ -178,7 +181,12 @@ run_transaction(SluiceBatch *batch)
 static SluiceBatch
 make_batch(SluiceGroup *groups, int ngroups, bool careful)
 {
-	SluiceBatch batch = {.careful = careful,.probe = careful || probing_batches > 0,.context = batch_context};
+	SluiceBatch batch = {
+		.careful = careful,
+		.probe = careful || probing_batches > 0,
+		.installation = installation,
+		.context = batch_context
+	};
 
 	batch.shares = palloc0(sizeof(SluiceShare) * ngroups);
 	batch.nshares = ngroups;
@@ -337,6 +345,7 @@ refuse_call(SluiceRefusal *refusal, int status, const char *message)
 }
 
 #define STATUS_NOT_FOUND 5
+#define STATUS_UNAVAILABLE 14
 
 int32
 sluice_ingest_find_stream(const char *name, SluiceRefusal *refusal)
@@ -346,6 +355,15 @@ sluice_ingest_find_stream(const char *name, SluiceRefusal *refusal)
 	int32		id;
 
 	start_transaction();
+	if (installation == InvalidOid)
+		installation = sluice_catalog_find("streams");
+	if (installation != sluice_catalog_find("streams"))
+	{
+		/* This worker is about to end, too. */
+		refuse_call(refusal, STATUS_UNAVAILABLE, "extension pg_sluice was dropped: try again");
+		CommitTransactionCommand();
+		return 0;
+	}
 	if (!pg_verify_mbstr(PG_UTF8, name, strlen(name), true))
 		name = "?";
 	server_name = pg_any_to_server(name, strlen(name), PG_UTF8);

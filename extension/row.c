@@ -72,7 +72,9 @@ open_field(SluiceBuffer *out, size_t size, SluiceFormatError *error)
 {
 	char	   *to;
 
-	if (!sluice_buffer_reserve(out, size + 4))
+	/* without a call where there is room, as nearly always */
+	if ((out->failed || out->capacity - out->length < size + 4) &&
+		!sluice_buffer_reserve(out, size + 4))
 	{
 		sluice_format_error_buffer(error, out);
 		return NULL;

@@ -342,10 +342,30 @@ def a_second_signal_stops_at_once():
         run = Run(server.port, "--timeout=0")
         run.write_and_wait(ndjson(objects(50)))
         wait_until(lambda: server.received >= 1, "the first record")
+        def ended():
+            run.signal(signal.SIGINT)
+            return run.process.poll() is not None
+
         run.signal(signal.SIGTERM)
-        run.signal(signal.SIGINT)
+        wait_until(ended, "an end")
         equal(run.end(), 3, "status")
         equal(run.summary["unacknowledged"], 50, "unacknowledged")
+
+
+@test
+def two_signals_at_once_are_one_wish_to_stop():
+    with Server() as server:
+        server.hold = True
+        run = Run(server.port)
+        run.write_and_wait(ndjson(objects(50)))
+        wait_until(lambda: server.received >= 1, "the first record")
+        run.signal(signal.SIGTERM)
+        run.signal(signal.SIGINT)
+        lines = iter(run.process.stderr.readline, b"")
+        holds(b"flushing" in next(lines), "a notice")
+        server.change(hold=False)
+        equal(run.end(), 5, "status")
+        equal(stored(server), objects(50), "stored")
 
 
 @test

@@ -9,8 +9,6 @@ use MIME::Base64 qw(encode_base64);
 use Sluice;
 use Test::More;
 
-binmode $_, ':utf8' foreach Test::More->builder->output, Test::More->builder->failure_output;
-
 sub reading
 {
 	my ($key, $text) = @_;

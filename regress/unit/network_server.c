@@ -108,27 +108,12 @@ static void
 print_counters(void)
 {
 	SluiceNetworkCounters c;
-	struct rusage usage;
 
 	sluice_network_counters(network, &c);
-	getrusage(RUSAGE_SELF, &usage);
 	printf("counters calls_now=%lu calls_total=%lu received=%lu bytes=%lu records=%lu refused=%lu "
-		   "restarts=%lu cpu_us=%lu held=%zu maxrss=%ld\n",
+		   "restarts=%lu cpu_us=%lu held=%zu\n",
 		   c.calls_now, c.calls_total, c.records_received, c.bytes_now, c.records_now, c.refused_calls,
-		   c.listener_restarts, c.cpu_us, nheld, usage.ru_maxrss);
-}
-
-/* Every thread but this one blocks all signals that can be blocked. */
-static void
-print_masks(void)
-{
-	char		command[64];
-
-	fflush(stdout);
-	snprintf(command, sizeof(command), "grep -H SigBlk /proc/%d/task/*/status", (int) getpid());
-	if (system(command) != 0)
-		printf("masks failed\n");
-	printf("masks end main=%d\n", (int) getpid());
+		   c.listener_restarts, c.cpu_us, nheld);
 }
 
 static void
@@ -153,8 +138,6 @@ obey(char *line)
 		release();
 	else if (strcmp(line, "counters") == 0)
 		print_counters();
-	else if (strcmp(line, "masks") == 0)
-		print_masks();
 	else if (starts_with(line, "serving "))
 		sluice_network_set_serving(network, line[8] == '1');
 	else if (starts_with(line, "drain "))

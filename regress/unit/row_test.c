@@ -212,6 +212,26 @@ test_round_trip(void)
 	ok(nfloats == 20000, "20,000 floats of random bits read back as themselves (%d)", nfloats);
 }
 
+/* Short numbers take a way of their own: it must agree with the long one. */
+static void
+test_reading(void)
+{
+	uint32_t	state = 1;
+	int			nsame = 0;
+
+	for (int i = 0; i < 100000; i++)
+	{
+		char		number[64];
+		double		value;
+		int			length;
+
+		state = state * 1664525 + 1013904223;
+		length = snprintf(number, sizeof(number), "%s%u.%ue%d", state & 64 ? "-" : "", state >> 12, state >> (state & 31), (int) (state >> 8) % 26 - 13);
+		nsame += sluice_number_to_real(number, (size_t) length, false, &value) == SLUICE_NUMBER_OK && value == strtod(number, NULL);
+	}
+	ok(nsame == 100000, "100,000 numbers read as strtod reads them (%d)", nsame);
+}
+
 int
 main(void)
 {
@@ -220,5 +240,6 @@ main(void)
 	test_escape();
 	test_limit();
 	test_round_trip();
+	test_reading();
 	return finish();
 }
