@@ -270,7 +270,7 @@ sluice_format_decode(SluiceFormat *format,
 		sluice_buffer_free(scratch);
 	sluice_buffer_reset(scratch);
 	/* so that a value of no bytes has an address too */
-	if (!sluice_buffer_reserve(scratch, 1))
+	if (scratch->data == NULL && !sluice_buffer_reserve(scratch, 1))
 		return sluice_format_error_buffer(error, scratch);
 	if (!format->methods->decode(format, payload, length, values, error))
 	{

@@ -5,8 +5,8 @@
  * The first byte chooses.  0 to 2: the rest is a payload of test.Everything
  * (unknown fields refused, dropped, kept).  3: of a message most of whose
  * fields go to the overflow column.  4: of proto2's test.Legacy.  5: the rest
- * is a descriptor set, with a payload behind it (two bytes of length before
- * the set).
+ * is a descriptor set, with a payload behind it (before the set one byte that
+ * chooses the message type and the table, and two bytes of length).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -128,47 +128,45 @@ bind_fixed(Bound *bound, int which)
 static void
 try_descriptor(const uint8_t *data, size_t size)
 {
-	static const char *const names[] = {"test.Everything", "test.Legacy", "test.Point", "a.M", "M"};
+	static const char *const names[] = {"a.M", "test.Everything", "test.Legacy", "test.Point", "M"};
 	SluiceFormatOptions options = {.format = SLUICE_FORMAT_PROTOBUF,.unknown = SLUICE_UNKNOWN_OVERFLOW};
+	SluiceFormatError error;
+	SluiceBuffer out = {0};
+	Bound		bound;
 	size_t		length;
 
-	if (size < 2)
+	if (size < 3)
 		return;
-	length = (size_t) data[0] << 8 | data[1];
-	data += 2;
-	size -= 2;
+	options.message_type = names[data[0] % 5];
+	length = (size_t) data[1] << 8 | data[2];
+	size -= 3;
 	if (length > size)
 		length = size;
-	options.descriptor_set = data;
+	options.descriptor_set = data + 3;
 	options.descriptor_set_length = length;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	memcpy(bound.columns, everything_columns, sizeof(everything_columns));
+	bound.ncolumns = NEVERYTHING + 1;
+	switch (data[0] / 5 % 3)
 	{
-		SluiceFormatError error;
-		SluiceBuffer out = {0};
-		Bound		bound = {.ncolumns = NEVERYTHING + 1};
-
-		options.message_type = names[i];
-		memcpy(bound.columns, everything_columns, sizeof(everything_columns));
-		bound.columns[NEVERYTHING] = overflow;
-		options.overflow_column = NEVERYTHING;
-		bound.format = sluice_format_bind(&options, bound.columns, bound.ncolumns, &error);
-		if (bound.format != NULL)
-		{
-			try_payload(&bound, data + length, size - length);
-			sluice_format_free(bound.format);
-		}
-		bound.columns[0] = overflow;
-		options.overflow_column = 0;
-		bound.ncolumns = 1;
-		bound.format = sluice_format_bind(&options, bound.columns, 1, &error);
-		if (bound.format != NULL)
-		{
-			try_payload(&bound, data + length, size - length);
-			sluice_format_free(bound.format);
-		}
-		(void) sluice_format_table_columns(&options, &out, &error);
-		sluice_buffer_free(&out);
+		case 0:					/* fields that have a column go there, the others into the overflow column */
+			options.overflow_column = NEVERYTHING;
+			bound.columns[NEVERYTHING] = overflow;
+			break;
+		case 1:					/* all into the overflow column */
+			options.overflow_column = 0;
+			bound.columns[0] = overflow;
+			bound.ncolumns = 1;
+			break;
+		default:
+			(void) sluice_format_table_columns(&options, &out, &error);
+			sluice_buffer_free(&out);
+			return;
 	}
+	bound.format = sluice_format_bind(&options, bound.columns, bound.ncolumns, &error);
+	if (bound.format == NULL)
+		return;
+	try_payload(&bound, data + 3 + length, size - length);
+	sluice_format_free(bound.format);
 }
 
 int
