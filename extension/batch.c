@@ -426,10 +426,9 @@ settle_followers(SluiceBatch *batch)
 	}
 }
 
-bool
-sluice_batch_run(SluiceBatch *batch)
+static bool
+run_steps(SluiceBatch *batch)
 {
-	MemoryContext old = MemoryContextSwitchTo(batch->context);
 	bool		remembered;
 
 	for (int s = 0; s < batch->nshares; s++)
@@ -448,6 +447,29 @@ sluice_batch_run(SluiceBatch *batch)
 		settle_followers(batch);
 		sluice_keys_end(&batch->keys);
 	}
+	return remembered;
+}
+
+bool
+sluice_batch_run(SluiceBatch *batch)
+{
+	/* Triggers may ingest in turn: only the outermost batch lets go of streams that are out of date. */
+	static int	depth = 0;
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	bool		remembered = false;
+
+	if (depth == 0)
+		sluice_stream_sweep();
+	depth++;
+	PG_TRY();
+	{
+		remembered = run_steps(batch);
+	}
+	PG_FINALLY();
+	{
+		depth--;
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	return remembered;
 }

@@ -36,8 +36,6 @@ PG_FUNCTION_INFO_V1(sluice_ingest_array);
 /* So many batches more look their keys up after one that met known ones. */
 #define PROBING_BATCHES 16
 
-static int	depth = 0;
-
 /* Run the batch in a subtransaction.  False: a key was there; it is undone. */
 static bool
 run_once(SluiceBatch *batch)
@@ -48,7 +46,6 @@ run_once(SluiceBatch *batch)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	depth++;
 	PG_TRY();
 	{
 		done = sluice_batch_run(batch);
@@ -62,7 +59,6 @@ run_once(SluiceBatch *batch)
 		ErrorData  *error;
 
 		/* The caller's transaction must not be left within ours. */
-		depth--;
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
@@ -72,7 +68,6 @@ run_once(SluiceBatch *batch)
 		ReThrowError(error);
 	}
 	PG_END_TRY();
-	depth--;
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return done;
@@ -120,8 +115,6 @@ sluice_ingest_sql_run(int32 stream_id, SluiceRecord **records, int n, bool redri
 	int		   *places = MemoryContextAllocHuge(context, sizeof(int) * (n + 1));
 	int			nleft = n;
 
-	if (depth == 0)
-		sluice_stream_sweep();
 	memcpy(left, records, sizeof(SluiceRecord *) * n);
 	for (int i = 0; i < n; i++)
 		places[i] = i;

@@ -299,7 +299,6 @@ sluice_ingest_groups(SluiceGroup *groups, int ngroups)
 	MemoryContextReset(batch_context);
 	MemoryContextSwitchTo(batch_context);
 	standbys_given_up = false;
-	sluice_stream_sweep();
 
 	if (careful_batches > 0 || run_groups(groups, ngroups, false) != COMMITTED)
 	{

@@ -3,8 +3,7 @@
  *		Streams as this session knows them: a cache over sluice.streams.
  *
  * An entry that was found stays readable until sluice_stream_sweep(), which
- * whoever begins a batch calls when no other batch is under way in this
- * session; but it may be out of date at once, so a pointer is not kept across
+ * batch.c calls when no batch is under way in this session; but it may be out of date at once, so a pointer is not kept across
  * transactions.
  */
 #ifndef SLUICE_STREAM_H

@@ -363,7 +363,6 @@ insert_stream(Settings *settings)
 static void
 begin_command(void)
 {
-	sluice_stream_sweep();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }

@@ -38,28 +38,31 @@ typedef struct SluiceWire
 static inline bool
 sluice_wire_varint(SluiceWire *wire, uint64_t *value)
 {
-	uint64_t	result = 0;
+	const uint8_t *at = wire->at;
+	const uint8_t *last = wire->end - at > 10 ? at + 10 : wire->end;
+	uint64_t	result;
+	unsigned	shift = 7;
 
-	if (wire->at < wire->end && *wire->at < 0x80)
+	if (at == last)
+		return false;
+	result = *at++;
+	if (result >= 0x80)
 	{
-		*value = *wire->at++;
-		return true;
-	}
-	for (unsigned shift = 0; shift < 70; shift += 7)
-	{
-		uint8_t		byte;
+		uint64_t	byte;
 
-		if (wire->at == wire->end)
-			return false;
-		byte = *wire->at++;
-		result |= (uint64_t) (byte & 0x7F) << shift;
-		if (byte < 0x80)
+		result &= 0x7F;
+		do
 		{
-			*value = result;
-			return true;
-		}
+			if (at == last)
+				return false;
+			byte = *at++;
+			result |= (byte & 0x7F) << shift;
+			shift += 7;
+		} while (byte >= 0x80);
 	}
-	return false;
+	wire->at = at;
+	*value = result;
+	return true;
 }
 
 /* Field number and wire type. */

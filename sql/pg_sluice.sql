@@ -1,6 +1,15 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION pg_sluice" to load this file. \quit
 
+-- Whoever owns the schema could drop and replace what the workers, which are superusers, rely on.
+DO $$
+BEGIN
+	IF (SELECT nspowner <> current_user::regrole FROM pg_catalog.pg_namespace WHERE nspname = 'sluice') THEN
+		RAISE insufficient_privilege USING MESSAGE = 'schema "sluice" belongs to another role',
+			HINT = 'Drop or rename the schema, then run CREATE EXTENSION again.';
+	END IF;
+END $$;
+
 --
 -- Streams
 --

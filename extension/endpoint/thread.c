@@ -4,9 +4,9 @@
  *
  * One turn: do what the main thread asked for, take what it has settled, send
  * answers, let paused calls read where room came free, keep house (the listener,
- * clients that do not read); then
- * one event of the queue.  The order matters: outcomes come before reading, so
- * that room is given back before it is asked for.
+ * clients that do not read); then one event of the queue.  The order matters:
+ * outcomes come before reading, so that room is given back before it is asked
+ * for.
  *
  * The thread waits only when nothing is left to do, and says so first in the
  * outcomes ring (handover.h).  While arrivals are not yet announced to the main
@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "ingest_call.h"
@@ -252,7 +253,7 @@ sluice_thread_main(void *arg)
 {
 	SluiceNetwork *network = arg;
 
-	pthread_setname_np(pthread_self(), "sluice network");
+	prctl(PR_SET_NAME, "sluice network");
 	read_clocks(network);
 	while (!finished(network))
 		turn(network);

@@ -33,6 +33,13 @@ def ok(passed, name):
     print(("" if passed else "not ") + "ok %d - %s" % (count, name), flush=True)
 
 
+def ok_memory(kilobytes, limit, name):
+    """AddressSanitizer keeps what was freed, so that it has nothing to say here."""
+    with open(BIN + "/network_server", "rb") as binary:
+        sanitized = b"__asan_init" in binary.read()
+    ok(sanitized or kilobytes < limit, "%s: %d kB resident%s" % (name, kilobytes, " # SKIP sanitized" if sanitized else ""))
+
+
 def wait_until(condition, seconds=SECONDS):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -188,8 +195,7 @@ def test_huge():
     calls = [ingest(channel, Feed(request(b"k", b"x" * (100 * 1024 * 1024)))) for _ in range(3)]
     ok(all(outcome(call)[1] == grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls), "three messages of 100 MB are refused")
     ok(outcome(ingest(other, Feed(request(b"k"), None)))[1] == grpc.StatusCode.OK, "others are served")
-    resident = server.counters()["resident"]
-    ok(resident * 1024 < 2 * memory + 64 * 1024 * 1024, "messages that are too long do not fill the memory: %d kB" % resident)
+    ok_memory(server.counters()["resident"], 2 * memory / 1024 + 64 * 1024, "messages that are too long do not fill the memory")
     channel.close()
     other.close()
     ok(server.stop() is not None, "the server stops")
@@ -262,8 +268,8 @@ def test_never_reads():
 
     ok(wait_until(settled), "clients that never read are not read any more (%d sent)" % sent[0])
     figures = server.counters()
-    ok(figures["bytes"] <= 10 * 2 * 1024 * 1024 and figures["resident"] < 100 * 1024,
-       "memory stays bounded: %(bytes)d bytes in flight, %(resident)d kB resident" % figures)
+    ok(figures["bytes"] <= 10 * 2 * 1024 * 1024, "memory stays bounded: %(bytes)d bytes in flight" % figures)
+    ok_memory(figures["resident"], 100 * 1024, "altogether")
     other = server.channel()
     answers, code, _ = outcome(ingest(other, Feed(*[request(b"k%d" % i) for i in range(1000)], None)))
     ok(len(answers) == 1000 and code == grpc.StatusCode.OK, "another client of the same stream goes on")
@@ -521,7 +527,8 @@ def test_hostile(server):
         s.close()
     ok(wait_until(lambda: server.counters()["calls_now"] == 0), "none of them left a call behind")
     figures = server.counters()
-    ok(figures["records"] == 0 and figures["bytes"] == 0 and figures["resident"] < 150 * 1024, "memory: %(resident)d kB resident" % figures)
+    ok(figures["records"] == 0 and figures["bytes"] == 0, "nor records")
+    ok_memory(figures["resident"], 150 * 1024, "memory")
 
 
 def test_masks(server):
