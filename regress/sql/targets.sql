@@ -105,9 +105,27 @@ SELECT array_agg(v) FROM sluice.ingest('big', ARRAY['b1', 'b2', 'b3'],
 	ARRAY['{"a": "x"}', convert_to(format('{"a": "%s"}', (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 300) i)), 'utf8'), '{"a": "y"}']::bytea[]) v;
 SELECT sqlstate FROM sluice.dead_letters WHERE stream_name = 'big';
 
+-- A trigger may ingest in turn, also while streams change; into its own stream only so deep.
+CREATE TABLE outer_t (a int);
+CREATE TABLE inner_t (a int);
+SELECT sluice.create_stream('outer', 'outer_t') > 0 AS made;
+SELECT sluice.create_stream('inner', 'inner_t') > 0 AS made;
+CREATE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM sluice.alter_stream('inner', idempotency_window => make_interval(hours => NEW.a));
+	PERFORM sluice.ingest('inner', 'from outer ' || NEW.a, convert_to(json_build_object('a', NEW.a)::text, 'utf8'));
+	RETURN NEW; END $$;
+CREATE TRIGGER pass_on BEFORE INSERT ON outer_t FOR EACH ROW EXECUTE FUNCTION pass_on();
+SELECT array_agg(v) FROM sluice.ingest('outer', :ten) v;
+SELECT count(*) FROM inner_t;
+CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM sluice.ingest('inner', gen_random_uuid()::text, '{"a": 1}'::bytea); RETURN NEW; END $$;
+CREATE TRIGGER again AFTER INSERT ON inner_t FOR EACH ROW EXECUTE FUNCTION again();
+SELECT sluice.ingest('inner', 'round', '{"a": 1}'::bytea);
+SELECT count(*) FROM inner_t;
+
 DROP EXTENSION pg_sluice;
 DROP EXTENSION postgres_fdw CASCADE;
-DROP TABLE p, tr, fk, fkd, other, child, late, parent, st, base, rls, pf, big CASCADE;
-DROP FUNCTION tr_before, child_first, st_after, vi_insert;
+DROP TABLE p, tr, fk, fkd, other, child, late, parent, st, base, rls, pf, big, outer_t, inner_t CASCADE;
+DROP FUNCTION pass_on, again, tr_before, child_first, st_after, vi_insert;
 DROP OWNED BY regress_sluice_rls;
 DROP ROLE regress_sluice_rls;
