@@ -8,6 +8,14 @@
  * and then decodes payloads into one SluiceValue a column.  row.h turns those
  * into the input of COPY.
  *
+ * protobuf and json go member by member to the columns of the same names; bytes
+ * goes whole into the one bytea column (the one named "payload" where there are
+ * several).  A json stream whose only column here is one json or jsonb column
+ * named "payload", without an overflow column, puts the whole object there.
+ *
+ * A payload that is refused has an SQLSTATE of class 22 or 54 (the list is in
+ * format.c); 53200, out of memory, alone is not the payload's fault.
+ *
  * Nothing here keeps state between payloads, reads a clock or does I/O.
  * Memory comes from malloc; every failure to get it is returned, not fatal.
  */

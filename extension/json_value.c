@@ -264,7 +264,11 @@ append_dimension(SluiceBuffer *out, SluiceBuffer *unescaped, const SluiceColumn 
 		if (!sluice_json_walk_next(&walk, ']', first, &more))
 			return false;
 		if (!more)
+		{
+			if (first && dimension > 1)
+				return refuse(column, slice, "22P02", "empty array within an array", error);
 			break;
+		}
 		if (!sluice_json_walk_value(&walk, dimension, &element))
 			return false;
 		if (nests && element.type == SLUICE_JSON_ARRAY)

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue.h"
+
 #define MS INT64_C(1000)
 
 #define PARK_STEPS 8
@@ -31,18 +33,11 @@ static const int64_t park_delays[PARK_STEPS] = {
 	10 * MS, 20 * MS, 40 * MS, 80 * MS, 160 * MS, 320 * MS, 640 * MS, 1000 * MS
 };
 
-typedef struct Queue
-{
-	SluiceRecord *first;
-	SluiceRecord *last;
-	size_t		count;
-} Queue;
-
 typedef struct Stream
 {
 	int32_t		id;
-	Queue		ready;
-	Queue		parked[PARK_STEPS];
+	SluiceQueue ready;
+	SluiceQueue parked[PARK_STEPS];
 	size_t		nparked;		/* in all of them */
 	int64_t		held_until;
 	int64_t		hold_delay;		/* the last one; 0: none, or paused */
@@ -76,59 +71,6 @@ typedef struct Choice
 	size_t		records;
 	size_t		bytes;
 } Choice;
-
-/* ---- queues ---- */
-
-static void
-queue_append(Queue *queue, SluiceRecord *record)
-{
-	record->next = NULL;
-	if (queue->last)
-		queue->last->next = record;
-	else
-		queue->first = record;
-	queue->last = record;
-	queue->count++;
-}
-
-static void
-queue_prepend(Queue *queue, SluiceRecord *record)
-{
-	record->next = queue->first;
-	queue->first = record;
-	if (queue->last == NULL)
-		queue->last = record;
-	queue->count++;
-}
-
-static SluiceRecord *
-queue_pop(Queue *queue)
-{
-	SluiceRecord *record = queue->first;
-
-	if (record == NULL)
-		return NULL;
-	queue->first = record->next;
-	if (queue->first == NULL)
-		queue->last = NULL;
-	queue->count--;
-	record->next = NULL;
-	return record;
-}
-
-/* All of source, in order, before all of target. */
-static void
-queue_prepend_all(Queue *target, Queue *source)
-{
-	if (source->count == 0)
-		return;
-	source->last->next = target->first;
-	target->first = source->first;
-	if (target->last == NULL)
-		target->last = source->last;
-	target->count += source->count;
-	memset(source, 0, sizeof(*source));
-}
 
 /* ---- streams ---- */
 
@@ -239,7 +181,7 @@ sluice_backlog_add(SluiceBacklog *backlog, SluiceRecord *record)
 	if (stream == NULL && (stream = stream_insert(backlog, id)) == NULL)
 		return false;
 	record->delay = 0;
-	queue_append(&stream->ready, record);
+	sluice_queue_append(&stream->ready, record);
 	backlog->count++;
 	return true;
 }
@@ -253,7 +195,7 @@ sluice_backlog_park(SluiceBacklog *backlog, int32_t stream_id, SluiceRecord *rec
 	record->due_at = now + park_delays[step];
 	if (step < PARK_STEPS - 1)
 		record->delay++;
-	queue_append(&stream->parked[step], record);
+	sluice_queue_append(&stream->parked[step], record);
 	stream->nparked++;
 	backlog->count++;
 }
@@ -265,7 +207,7 @@ sluice_backlog_return(SluiceBacklog *backlog, int32_t stream_id,
 	Stream	   *stream = stream_find(backlog, stream_id);
 
 	for (int i = nrecords - 1; i >= 0; i--)
-		queue_prepend(&stream->ready, records[i]);
+		sluice_queue_prepend(&stream->ready, records[i]);
 	backlog->count += nrecords;
 }
 
@@ -321,21 +263,21 @@ sluice_backlog_release(SluiceBacklog *backlog, int32_t stream_id)
 static void
 stream_unpark(Stream *stream, int64_t now)
 {
-	Queue		due = {NULL, NULL, 0};
+	SluiceQueue		due = {NULL, NULL, 0};
 
 	if (stream->nparked == 0)
 		return;
 	for (int step = PARK_STEPS - 1; step >= 0; step--)
 	{
-		Queue	   *parked = &stream->parked[step];
+		SluiceQueue	   *parked = &stream->parked[step];
 
 		while (parked->first && parked->first->due_at <= now)
 		{
-			queue_append(&due, queue_pop(parked));
+			sluice_queue_append(&due, sluice_queue_pop(parked));
 			stream->nparked--;
 		}
 	}
-	queue_prepend_all(&stream->ready, &due);
+	sluice_queue_prepend_all(&stream->ready, &due);
 }
 
 static bool
@@ -492,7 +434,7 @@ sluice_backlog_take(SluiceBacklog *backlog, int64_t now,
 		portion->records = &backlog->records[taken];
 		portion->nrecords = (int) stream->chosen;
 		for (size_t j = 0; j < stream->chosen; j++)
-			backlog->records[taken++] = queue_pop(&stream->ready);
+			backlog->records[taken++] = sluice_queue_pop(&stream->ready);
 	}
 	backlog->count -= taken;
 	*portions = backlog->portions;
@@ -534,7 +476,7 @@ stream_remove_parked(SluiceBacklog *backlog, Stream *stream)
 {
 	for (int step = 0; stream->nparked > 0 && step < PARK_STEPS; step++)
 	{
-		SluiceRecord *record = queue_pop(&stream->parked[step]);
+		SluiceRecord *record = sluice_queue_pop(&stream->parked[step]);
 
 		if (record != NULL)
 		{
@@ -549,7 +491,7 @@ stream_remove_parked(SluiceBacklog *backlog, Stream *stream)
 static SluiceRecord *
 stream_remove(SluiceBacklog *backlog, Stream *stream)
 {
-	SluiceRecord *record = queue_pop(&stream->ready);
+	SluiceRecord *record = sluice_queue_pop(&stream->ready);
 
 	if (record == NULL)
 		return stream_remove_parked(backlog, stream);

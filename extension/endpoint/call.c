@@ -20,7 +20,6 @@
 #include <string.h>
 
 #include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
 #include <grpc/slice_buffer.h>
 
 #include "log.h"
@@ -372,26 +371,38 @@ sluice_call_free(SluiceCall *call)
 	free(call);
 }
 
+bool
+sluice_call_copy_message(const grpc_byte_buffer *message, uint8_t *bytes, size_t length)
+{
+	const grpc_slice_buffer *slices = &message->data.raw.slice_buffer;
+	size_t		at = 0;
+
+	if (message->type != GRPC_BB_RAW || message->data.raw.compression != GRPC_COMPRESS_NONE)
+		return false;
+	for (size_t i = 0; i < slices->count; i++)
+	{
+		size_t		n = GRPC_SLICE_LENGTH(slices->slices[i]);
+
+		if (n > length - at)
+			return false;
+		memcpy(bytes + at, GRPC_SLICE_START_PTR(slices->slices[i]), n);
+		at += n;
+	}
+	return at == length;
+}
+
 uint8_t *
 sluice_call_message_bytes(grpc_byte_buffer *message, size_t *length)
 {
 	uint8_t    *bytes;
-	size_t		at = 0;
-	grpc_byte_buffer_reader reader;
-	grpc_slice *slice;
 
 	*length = grpc_byte_buffer_length(message);
 	bytes = malloc(*length + 1);
-	if (bytes != NULL && grpc_byte_buffer_reader_init(&reader, message))
+	if (bytes != NULL && !sluice_call_copy_message(message, bytes, *length))
 	{
-		while (grpc_byte_buffer_reader_peek(&reader, &slice))
-		{
-			memcpy(bytes + at, GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
-			at += GRPC_SLICE_LENGTH(*slice);
-		}
-		grpc_byte_buffer_reader_destroy(&reader);
+		free(bytes);
+		bytes = NULL;
 	}
-	*length = at;
 	grpc_byte_buffer_destroy(message);
 	return bytes;
 }

@@ -107,7 +107,10 @@ extern void sluice_call_cut_off_stalled(struct SluiceNetwork *network, int64_t n
 extern void sluice_call_settle(SluiceCall *call);
 extern void sluice_call_free(SluiceCall *call);
 
-/* The bytes of a message in one piece, for protobuf-c; NULL: out of memory.  Destroys the message; free() the result. */
+/* The bytes of a message, which has this length; false: it came compressed though nobody asked for that. */
+extern bool sluice_call_copy_message(const grpc_byte_buffer *message, uint8_t *bytes, size_t length);
+
+/* The same in memory of their own, for protobuf-c; NULL: failed.  Destroys the message; free() the result. */
 extern uint8_t *sluice_call_message_bytes(grpc_byte_buffer *message, size_t *length);
 
 /* The methods. */

@@ -69,6 +69,13 @@ sluice_ring_pop(SluiceRing *ring)
 	return record;
 }
 
+bool
+sluice_ring_empty(SluiceRing *ring)
+{
+	return atomic_load_explicit(&ring->tail, memory_order_acquire) ==
+		atomic_load_explicit(&ring->head, memory_order_relaxed);
+}
+
 /*
  * The fence here and the one in sluice_ring_must_wake make one of two things
  * happen: the consumer sees what was pushed, or the producer sees that the

@@ -42,6 +42,8 @@ extern void sluice_ring_free(SluiceRing *ring);
 extern bool sluice_ring_push(SluiceRing *ring, SluiceRecord *record);	/* false: full */
 extern SluiceRecord *sluice_ring_pop(SluiceRing *ring);					/* NULL: empty */
 
+extern bool sluice_ring_empty(SluiceRing *ring);						/* the consumer's question */
+
 /* Consumer: announce sleep; false means that something has arrived, do not sleep. */
 extern bool sluice_ring_sleep(SluiceRing *ring);
 /* Consumer: awake again. */

@@ -30,14 +30,11 @@
 #include <string.h>
 
 #include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
 #include <grpc/slice.h>
-#include <grpc/support/alloc.h>
 
 #include "envelope.h"
+#include "sender.h"
 #include "thread.h"
-
-#define STREAM_NAME_LENGTH_MAX 255
 
 /* Paused calls looked at in one turn of the loop. */
 #define RESUME_STEP 16
@@ -164,51 +161,6 @@ hand_over(SluiceIngestCall *ingest, SluiceParcel *parcel)
 
 /* Begin: the stream is asked for. */
 
-/* gRPC writes "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "unix:" */
-static char *
-readable_peer(grpc_call *grpc)
-{
-	char	   *peer = grpc_call_get_peer(grpc);
-	const char *from = peer;
-	char	   *address;
-	char	   *to;
-
-	if (strncmp(peer, "ipv4:", 5) == 0 || strncmp(peer, "ipv6:", 5) == 0)
-		from += 5;
-	address = to = malloc(strlen(from) + 1);
-	while (address != NULL && *from != '\0')
-	{
-		if (strncmp(from, "%5B", 3) == 0 || strncmp(from, "%5D", 3) == 0)
-		{
-			*to++ = from[2] == 'B' ? '[' : ']';
-			from += 3;
-		}
-		else
-			*to++ = *from++;
-	}
-	if (address != NULL)
-		*to = '\0';
-	gpr_free(peer);
-	return address;
-}
-
-/* The value of sluice-stream, "" without it; NULL: too long, or out of memory. */
-static char *
-stream_name(const grpc_metadata_array *metadata)
-{
-	for (size_t i = 0; i < metadata->count; i++)
-	{
-		const grpc_slice *value = &metadata->metadata[i].value;
-
-		if (grpc_slice_str_cmp(metadata->metadata[i].key, "sluice-stream") != 0)
-			continue;
-		if (GRPC_SLICE_LENGTH(*value) > STREAM_NAME_LENGTH_MAX)
-			return NULL;
-		return strndup((const char *) GRPC_SLICE_START_PTR(*value), GRPC_SLICE_LENGTH(*value));
-	}
-	return strdup("");
-}
-
 static void
 ingest_begin(SluiceCall *call, const grpc_metadata_array *metadata)
 {
@@ -218,13 +170,12 @@ ingest_begin(SluiceCall *call, const grpc_metadata_array *metadata)
 
 	TAILQ_INIT(&ingest->out);
 	TAILQ_INIT(&ingest->answers);
-	ingest->sender.stream = stream_name(metadata);
+	sluice_sender_read(&ingest->sender, call->grpc, metadata);
 	if (ingest->sender.stream == NULL)
 	{
 		sluice_call_end(call, GRPC_STATUS_NOT_FOUND, "the name in sluice-stream is too long for a stream");
 		return;
 	}
-	ingest->sender.address = readable_peer(call->grpc);
 	ingest->share = sluice_room_join(&network->room, ingest->sender.stream);
 	if (ingest->sender.address == NULL || ingest->share == NULL ||
 		!sluice_room_has(&network->room, sluice_parcel_size(0)) ||
@@ -260,26 +211,6 @@ read_on(SluiceIngestCall *ingest)
 		pause_reading(ingest);
 }
 
-static bool
-copy_message(const grpc_byte_buffer *message, uint8_t *bytes, size_t length)
-{
-	const grpc_slice_buffer *slices = &message->data.raw.slice_buffer;
-	size_t		at = 0;
-
-	if (message->type != GRPC_BB_RAW || message->data.raw.compression != GRPC_COMPRESS_NONE)
-		return false;
-	for (size_t i = 0; i < slices->count; i++)
-	{
-		size_t		n = GRPC_SLICE_LENGTH(slices->slices[i]);
-
-		if (n > length - at)
-			return false;
-		memcpy(bytes + at, GRPC_SLICE_START_PTR(slices->slices[i]), n);
-		at += n;
-	}
-	return at == length;
-}
-
 /* A payload in several parts is one part in a new parcel; NULL: out of memory. */
 static SluiceParcel *
 join_payload(SluiceIngestCall *ingest, SluiceParcel *parcel, size_t length, SluiceEnvelope *envelope)
@@ -309,7 +240,7 @@ admit(SluiceIngestCall *ingest, grpc_byte_buffer *message)
 	const char *error = "message is compressed in a way that was not asked for";
 	bool		valid;
 
-	valid = parcel != NULL && copy_message(message, parcel->message, length) &&
+	valid = parcel != NULL && sluice_call_copy_message(message, parcel->message, length) &&
 		sluice_envelope_parse(parcel->message, length, &envelope, &error);
 	grpc_byte_buffer_destroy(message);
 	if (valid && envelope.payload_parts > 1)
@@ -503,8 +434,7 @@ clean_up(SluiceIngestCall *ingest)
 {
 	if (ingest->share != NULL)
 		sluice_room_leave(&ingest->call.network->room, ingest->share);
-	free(ingest->sender.stream);
-	free(ingest->sender.address);
+	sluice_sender_free(&ingest->sender);
 }
 
 void

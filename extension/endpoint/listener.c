@@ -8,6 +8,9 @@
  *			read is bounded; with its own estimate it grows to 20 MB a call
  *	max_receive_message_length		a longer message ends its call with
  *			RESOURCE_EXHAUSTED and nothing of it is stored
+ *	no compression					a message of 1 MB unpacks to 1 GB, before gRPC looks
+ *			at its length and outside the quota: clients that compress are refused
+ *			with UNIMPLEMENTED, as gRPC's compression protocol has it
  *	max_concurrent_streams			a little over max_calls, so that one client
  *			with a call too many is refused and does not wait for ever
  *	keepalive						a dead client is noticed, and clients may ping
@@ -42,8 +45,9 @@
 #define MIN_PING_INTERVAL_MS 2000
 #define READ_CHUNK (32 * 1024)
 
-/* Of gRPC's own: connections, answers on their way. */
+/* Of gRPC's own: connections and answers on their way; a call. */
 #define QUOTA_BASE ((size_t) 32 * 1024 * 1024)
+#define QUOTA_CALL ((size_t) 16 * 1024)
 
 #define RETRY_MS 100
 
@@ -84,6 +88,8 @@ create_server(SluiceNetwork *network)
 	add_integer(&args, GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, lookahead(settings));
 	add_integer(&args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
 				settings->max_record_size + SLUICE_KEY_LENGTH_MAX + SLUICE_ENVELOPE_SLACK);
+	add_integer(&args, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE);
+	add_integer(&args, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
 	add_integer(&args, GRPC_ARG_MAX_CONCURRENT_STREAMS, (size_t) settings->max_calls + 100);
 	add_integer(&args, GRPC_ARG_KEEPALIVE_TIME_MS, (size_t) settings->keepalive_time_ms);
 	add_integer(&args, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, (size_t) settings->keepalive_timeout_ms);
@@ -92,7 +98,7 @@ create_server(SluiceNetwork *network)
 	add_integer(&args, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS);
 	add_integer(&args, "grpc.experimental.tcp_read_chunk_size", READ_CHUNK);
 
-	grpc_resource_quota_resize(quota, QUOTA_BASE + settings->memory);
+	grpc_resource_quota_resize(quota, QUOTA_BASE + settings->memory + (size_t) settings->max_calls * QUOTA_CALL);
 	list[args.num_args].type = GRPC_ARG_POINTER;
 	list[args.num_args].key = (char *) GRPC_ARG_RESOURCE_QUOTA;
 	list[args.num_args].value.pointer.p = quota;

@@ -175,6 +175,8 @@ wait_for_event(SluiceNetwork *network, int timeout_ms)
 		return;
 	event = grpc_completion_queue_next(network->queue, deadline, NULL);
 	sluice_ring_awake(&network->outcomes);
+	if (event.type == GRPC_QUEUE_TIMEOUT && !sluice_ring_empty(&network->outcomes))
+		sluice_thread_count(&network->lost_wakeups, 1);
 	read_clocks(network);
 	run_event(&event);
 }

@@ -64,6 +64,7 @@ struct SluiceNetwork
 	_Atomic uint64_t records_in_flight;
 	_Atomic uint64_t refused_calls;
 	_Atomic uint64_t listener_restarts;
+	_Atomic uint64_t lost_wakeups;	/* waits that ended by themselves though outcomes were there: never */
 
 	/* The network thread's own. */
 	SluiceListenerSet listeners;

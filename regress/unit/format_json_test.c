@@ -175,6 +175,7 @@ test_arrays(void)
 	one(SLUICE_COLUMN_INT4, "integer", true, "{`v`:[1,2.0,null,`3`]}", "v={1,2,NULL,3}");
 	one(SLUICE_COLUMN_INT4, "integer", true, "{`v`:[]}", "v={}");
 	one(SLUICE_COLUMN_INT4, "integer", true, "{`v`:[[1,2],[3,4]]}", "v={{1,2},{3,4}}");
+	one(SLUICE_COLUMN_INT4, "integer", true, "{`v`:[[],[]]}", "22P02 member `v`: empty array within an array");
 	one(SLUICE_COLUMN_INT4, "integer", true, "{`v`:[1,`x`]}", "22P02 ");
 	one(SLUICE_COLUMN_INT4, "integer", true, "{`v`:[99999999999]}", "22003 ");
 	one(SLUICE_COLUMN_INT4, "integer", true, "{`v`:1}", "22P02 ");

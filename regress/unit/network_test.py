@@ -178,6 +178,9 @@ def test_ordinary(server):
        "a key of 1024 bytes passes, one of 1025 does not: " + details)
     answers, code, details = outcome(ingest(channel, Feed(request(b"k", b"x" * (1024 * 1024)), None)))
     ok(answers == [answer(b"k", 1)] and code == grpc.StatusCode.OK, "a record of max_record_size passes")
+    packed = channel.stream_stream(METHOD)(iter([request(b"k", b"x" * 100000)]), timeout=SECONDS, compression=grpc.Compression.Gzip)
+    answers, code, details = outcome(packed)
+    ok(answers == [] and code == grpc.StatusCode.UNIMPLEMENTED and "ompress" in details, "a client that compresses: " + details)
     try:
         channel.unary_unary("/ingestion.IngestionService/Nothing")(b"", timeout=SECONDS)
         ok(False, "unknown method")

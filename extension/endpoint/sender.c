@@ -1,0 +1,71 @@
+/*
+ * sender.c
+ *		What a call tells of its client: stream and address.
+ */
+#include "sender.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+
+/* gRPC writes "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "unix:" */
+static char *
+readable_peer(grpc_call *grpc)
+{
+	char	   *peer = grpc_call_get_peer(grpc);
+	const char *from = peer;
+	char	   *address;
+	char	   *to;
+
+	if (strncmp(peer, "ipv4:", 5) == 0 || strncmp(peer, "ipv6:", 5) == 0)
+		from += 5;
+	address = to = malloc(strlen(from) + 1);
+	while (address != NULL && *from != '\0')
+	{
+		if (strncmp(from, "%5B", 3) == 0 || strncmp(from, "%5D", 3) == 0)
+		{
+			*to++ = from[2] == 'B' ? '[' : ']';
+			from += 3;
+		}
+		else
+			*to++ = *from++;
+	}
+	if (address != NULL)
+		*to = '\0';
+	gpr_free(peer);
+	return address;
+}
+
+/* The value of sluice-stream, "" without it; NULL: too long, or out of memory. */
+static char *
+stream_name(const grpc_metadata_array *metadata)
+{
+	for (size_t i = 0; i < metadata->count; i++)
+	{
+		const grpc_slice *value = &metadata->metadata[i].value;
+
+		if (grpc_slice_str_cmp(metadata->metadata[i].key, "sluice-stream") != 0)
+			continue;
+		if (GRPC_SLICE_LENGTH(*value) > SLUICE_STREAM_NAME_MAX)
+			return NULL;
+		return strndup((const char *) GRPC_SLICE_START_PTR(*value), GRPC_SLICE_LENGTH(*value));
+	}
+	return strdup("");
+}
+
+bool
+sluice_sender_read(SluiceSender *sender, grpc_call *grpc, const grpc_metadata_array *metadata)
+{
+	sender->stream = stream_name(metadata);
+	sender->address = readable_peer(grpc);
+	return sender->stream != NULL && sender->address != NULL;
+}
+
+void
+sluice_sender_free(SluiceSender *sender)
+{
+	free(sender->stream);
+	free(sender->address);
+}
