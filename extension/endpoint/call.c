@@ -323,6 +323,8 @@ sluice_call_end(SluiceCall *call, grpc_status_code status, const char *message)
 	ops[nops].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
 	ops[nops].data.send_status_from_server.status = status;
 	ops[nops].data.send_status_from_server.status_details = &details;
+	ops[nops].data.send_status_from_server.trailing_metadata = call->trailers;
+	ops[nops].data.send_status_from_server.trailing_metadata_count = call->ntrailers;
 	nops++;
 	call->opened = true;
 	call->ended = true;

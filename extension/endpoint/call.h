@@ -75,6 +75,8 @@ struct SluiceCall
 	bool		half_closed;
 	bool		ended;			/* the status was sent */
 	bool		over;
+	grpc_metadata *trailers;		/* go with the status; the method's, or NULL */
+	size_t		ntrailers;
 	SluiceTag	close_tag;
 	SluiceTag	open_tag;
 	SluiceTag	read_tag;

@@ -25,6 +25,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +59,22 @@ typedef struct SluiceIngestCall
 	grpc_byte_buffer *held;
 	int			end_status;
 	char		end_message[256];
+	uint64_t	verdicts[SLUICE_FILTERED + 1];	/* that were answered */
 } SluiceIngestCall;
+
+/* What the trailing metadata of a call counts. */
+static const struct
+{
+	const char *key;
+	SluiceVerdict verdict;
+} trailing_counts[] = {
+	{"sluice-stored", SLUICE_STORED},
+	{"sluice-duplicates", SLUICE_DUPLICATE},
+	{"sluice-dead-letters", SLUICE_DEAD_LETTERED},
+	{"sluice-filtered", SLUICE_FILTERED}
+};
+
+#define TRAILING_COUNTS (sizeof(trailing_counts) / sizeof(trailing_counts[0]))
 
 static SluiceIngestCall *
 ingest_of(SluiceSender *sender)
@@ -338,6 +354,7 @@ send_answer(SluiceIngestCall *ingest, SluiceParcel *parcel)
 	grpc_slice	slice = grpc_slice_malloc(sluice_envelope_answer_size(record->key_length));
 
 	TAILQ_REMOVE(&ingest->answers, parcel, link);
+	ingest->verdicts[record->verdict]++;
 	sluice_envelope_answer(GRPC_SLICE_START_PTR(slice), record->key_text, record->key_length,
 						   answer_status(record));
 	give_parcel(ingest, parcel);
@@ -345,6 +362,29 @@ send_answer(SluiceIngestCall *ingest, SluiceParcel *parcel)
 	if (TAILQ_EMPTY(&ingest->answers))
 		sluice_thread_collect(ingest->call.network);
 	sluice_call_send(&ingest->call, slice, !TAILQ_EMPTY(&ingest->answers));
+}
+
+/* The status, with the call's verdicts counted: an answer does not tell a duplicate from a new record. */
+static void
+end_call(SluiceIngestCall *ingest)
+{
+	grpc_metadata trailers[TRAILING_COUNTS];
+	char		text[24];
+
+	memset(trailers, 0, sizeof(trailers));
+	for (size_t i = 0; i < TRAILING_COUNTS; i++)
+	{
+		snprintf(text, sizeof(text), "%" PRIu64, ingest->verdicts[trailing_counts[i].verdict]);
+		trailers[i].key = grpc_slice_from_static_string(trailing_counts[i].key);
+		trailers[i].value = grpc_slice_from_copied_string(text);
+	}
+	ingest->call.trailers = trailers;
+	ingest->call.ntrailers = TRAILING_COUNTS;
+	sluice_call_end(&ingest->call, ingest->end_status, ingest->end_message);
+	ingest->call.trailers = NULL;
+	ingest->call.ntrailers = 0;
+	for (size_t i = 0; i < TRAILING_COUNTS; i++)
+		grpc_slice_unref(trailers[i].value);
 }
 
 /* The next thing to send, if it is time for it. */
@@ -359,7 +399,7 @@ send_next(SluiceIngestCall *ingest)
 	if (parcel != NULL)
 		send_answer(ingest, parcel);
 	else if (ingest->ending && TAILQ_EMPTY(&ingest->out))
-		sluice_call_end(call, ingest->end_status, ingest->end_message);
+		end_call(ingest);
 }
 
 static void
