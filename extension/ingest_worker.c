@@ -29,6 +29,7 @@
 #include "sqlstate.h"
 #include "stream.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -94,9 +95,24 @@ standbys_confirm(XLogRecPtr lsn)
 	return true;
 }
 
+/* Partitions, foreign keys and triggers take locks of their own; waiting for them is bounded. */
+static void
+apply_lock_timeout(void)
+{
+	static int	applied = -1;
+	char		text[16];
+
+	if (applied == sluice_lock_timeout)
+		return;
+	snprintf(text, sizeof(text), "%d", sluice_lock_timeout);
+	SetConfigOption("lock_timeout", text, PGC_SUSET, PGC_S_SESSION);
+	applied = sluice_lock_timeout;
+}
+
 static void
 start_transaction(void)
 {
+	apply_lock_timeout();
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;

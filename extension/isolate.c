@@ -28,7 +28,8 @@ typedef struct Isolation
 	int			nitems;
 	bool		patient;
 	int			stored;			/* pieces stored so far */
-	int			futile;			/* records that failed alone, not by their data */
+	int			futile;			/* records that failed alone, not by their data, before anything was stored */
+	ErrorData  *last;			/* what the last of these raised */
 } Isolation;
 
 /* Store a run of the items in a subtransaction.  NULL, or the error, with everything undone. */
@@ -93,8 +94,12 @@ settle_stubborn(Isolation *isolation, SluiceItem *item, ErrorData *error)
 	record->attempts++;
 	if (isolation->stored > 0)
 		record->singled = true;
-	else if (!record->singled && ++isolation->futile >= FUTILE_LIMIT)
-		ReThrowError(error);
+	else if (!record->singled)
+	{
+		isolation->last = error;
+		if (++isolation->futile >= FUTILE_LIMIT)
+			ReThrowError(error);
+	}
 	if (record->singled && record->attempts >= sluice_max_attempts)
 		refuse(isolation->piece, item, error);
 }
@@ -175,8 +180,7 @@ sluice_isolate_store(SluicePiece *piece, bool patient)
 	store_run(&isolation, 0, isolation.nitems, true);
 	piece->items = isolation.items;
 	piece->nitems = isolation.nitems;
+	/* Nothing at all could be stored: it is the stream that is in trouble, not a record. */
 	if (isolation.futile > 0 && isolation.stored == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no record of stream \"%s\" could be stored", piece->stream->name)));
+		ReThrowError(isolation.last);
 }

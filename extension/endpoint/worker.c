@@ -189,7 +189,8 @@ connect_database(void)
 	sluice_shared_worker_state(self.index, SLUICE_WORKER_STARTING, MyDatabaseId, 0);
 	snprintf(name, sizeof(name), "sluice worker %d", self.index + 1);
 	SetConfigOption("application_name", name, PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+	/* For the session only: what the database says stays the reset value, which user code gets (acting.c). */
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
 }
 
 /* ---- the extension ---- */

@@ -1,0 +1,60 @@
+# User code behind the endpoint meets what it would meet under INSERT: the
+# database's search_path, and locks, which are waited for no longer than
+# sluice.lock_timeout.
+use strict;
+use warnings;
+
+use JSON::PP qw(encode_json);
+use PostgreSQL::Test::Utils;
+use Sluice;
+use Test::More;
+
+my $sluice = Sluice->new('main');
+$sluice->sql(<<'END');
+CREATE SCHEMA app;
+ALTER DATABASE postgres SET search_path = app, public;
+END
+# The worker reads the database's settings when it connects.
+$sluice->node->restart;
+$sluice->wait_serving;
+$sluice->sql(<<'END');
+CREATE TABLE app.audit (name text, at timestamptz DEFAULT now());
+CREATE TABLE app.devices (name text PRIMARY KEY, seen int DEFAULT 0);
+INSERT INTO app.devices VALUES ('known'), ('other');
+CREATE TABLE app.events (device text REFERENCES app.devices, n int DEFAULT 0);
+CREATE TABLE app.plain (device text, n int);
+CREATE FUNCTION app.note() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN INSERT INTO audit (name) VALUES (NEW.device); RETURN NEW; END $$;
+CREATE TRIGGER note AFTER INSERT ON app.events FOR EACH ROW EXECUTE FUNCTION app.note();
+SELECT sluice.create_stream('events', 'app.events', payload_format => 'json');
+SELECT sluice.create_stream('plain', 'app.plain', payload_format => 'json');
+END
+
+subtest 'names' => sub {
+	my $report = $sluice->exact([ { key => 'n1', text => '{"device": "known"}' } ], '--stream', 'events');
+	is($report->{responses}[0][1], 'ACKNOWLEDGED', 'a trigger finds a table by the database\'s search_path');
+	is($sluice->sql('SELECT name FROM app.audit'), 'known', '... and has written there');
+};
+
+subtest 'locks' => sub {
+	my $session = $sluice->node->background_psql('postgres');
+	$session->query_safe('BEGIN');
+	$session->query_safe("SELECT * FROM devices WHERE name = 'other' FOR UPDATE");
+	# From a file: a string would be fed only while the client is pumped.
+	my $requests = PostgreSQL::Test::Utils::tempdir('requests') . '/l1';
+	PostgreSQL::Test::Utils::append_to_file($requests, encode_json({ key => 'l1', text => '{"device": "other"}' }) . "\n");
+	my ($out, $err) = ('', '');
+	my $waiting = IPC::Run::start([ $sluice->client_command('exact', '--stream', 'events') ], '<', $requests, '>', \$out, '2>', \$err);
+	ok($sluice->wait_sql("SELECT sqlstate FROM sluice.stat_streams WHERE name = 'events'", '55P03', 30),
+		'a row that a foreign key wants is locked: the stream is held with the error');
+	my $report = $sluice->exact([ { key => 'p1', text => '{"device": "x"}' } ], '--stream', 'plain');
+	is($report->{responses}[0][1], 'ACKNOWLEDGED', '... and the other stream goes on');
+	is($sluice->sql("SELECT count(*) FROM app.events WHERE device = 'other'"), 0, '... nothing is stored yet');
+	$session->query_safe('COMMIT');
+	$session->quit;
+	$waiting->finish;
+	like($out, qr/ACKNOWLEDGED/, 'the record is stored when the lock is gone');
+	is($sluice->sql("SELECT count(*) FROM app.events WHERE device = 'other'"), 1, '... once');
+	is($sluice->sql('SELECT count(*) FROM sluice.dead_letters'), 0, '... and was no dead letter');
+};
+done_testing();
