@@ -21,21 +21,21 @@ set_local(const char *name, const char *value)
 }
 
 void
-sluice_acting_begin(SluiceActing *acting, Oid role, bool restricted)
+sluice_acting_begin(SluiceActing *acting, Oid role, bool restricted, bool own_session)
 {
 	acting->guc_level = NewGUCNestLevel();
-	acting->switched = OidIsValid(role);
+	acting->clean_up = own_session;
 	GetUserIdAndSecContext(&acting->user, &acting->context);
 	/* COPY's text input and all receive functions convert from the client's encoding. */
 	if (pg_get_client_encoding() != PG_UTF8)
 		set_local("client_encoding", "UTF8");
-	if (!acting->switched)
+	if (!OidIsValid(role))
 		return;
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role with OID %u, the owner of the stream, does not exist", role)));
-	/* The worker's own path has nothing but pg_catalog: user code gets what its database says. */
+	/* Not the path of the worker, which has nothing but pg_catalog, nor of who redrives: what the database says. */
 	set_local("search_path", GetConfigOptionResetString("search_path"));
 	SetUserIdAndSecContext(role, acting->context | SECURITY_LOCAL_USERID_CHANGE |
 						   (restricted ? SECURITY_RESTRICTED_OPERATION : 0));
@@ -62,6 +62,6 @@ sluice_acting_end(SluiceActing *acting)
 {
 	SetUserIdAndSecContext(acting->user, acting->context);
 	AtEOXact_GUC(false, acting->guc_level);
-	if (acting->switched)
+	if (acting->clean_up)
 		drop_leftovers();
 }

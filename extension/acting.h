@@ -18,15 +18,16 @@ typedef struct SluiceActing
 	Oid			user;
 	int			context;
 	int			guc_level;
-	bool		switched;
+	bool		clean_up;
 } SluiceActing;
 
 /*
- * As role, or as the current user where role is InvalidOid (SQL callers).
- * restricted: as in a security-restricted operation, which the server refuses to
- * leave deferred triggers, temporary tables or cursors behind.
+ * As role, or as the current user where role is InvalidOid (sluice.ingest).
+ * restricted: as in a security-restricted operation, in which the server refuses
+ * to leave deferred triggers, temporary tables or cursors behind.  own_session:
+ * this session is the worker's, so what is left in it can only be user code's.
  */
-extern void sluice_acting_begin(SluiceActing *acting, Oid role, bool restricted);
+extern void sluice_acting_begin(SluiceActing *acting, Oid role, bool restricted, bool own_session);
 extern void sluice_acting_end(SluiceActing *acting);
 
 #endif							/* SLUICE_ACTING_H */

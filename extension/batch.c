@@ -356,8 +356,8 @@ store_share(SluiceBatch *batch, SluiceShare *share)
 		.stream = share->stream,
 		.target = sluice_target_bind(share->stream, rel),
 		.rel = rel,
-		.role = batch->from_sql ? InvalidOid : share->stream->owner,
-		.timed = !batch->from_sql,
+		.role = batch->from_sql && !batch->redrive ? InvalidOid : share->stream->owner,
+		.in_worker = !batch->from_sql,
 		.context = batch->context
 	};
 

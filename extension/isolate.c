@@ -46,6 +46,8 @@ try_run(Isolation *isolation, int from, int n)
 	piece->nitems = n;
 	while (!done && error == NULL)
 	{
+		bool		fired_deferred = piece->target->fires_deferred;
+
 		BeginInternalSubTransaction(NULL);
 		MemoryContextSwitchTo(context);
 		PG_TRY();
@@ -66,6 +68,9 @@ try_run(Isolation *isolation, int from, int n)
 		PG_END_TRY();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
+		/* It has just turned out that deferred triggers are to be fired: once more, then. */
+		if (error != NULL && piece->target->fires_deferred != fired_deferred)
+			error = NULL;
 	}
 	if (error == NULL)
 		isolation->stored++;
@@ -183,4 +188,8 @@ sluice_isolate_store(SluicePiece *piece, bool patient)
 	/* Nothing at all could be stored: it is the stream that is in trouble, not a record. */
 	if (isolation.futile > 0 && isolation.stored == 0)
 		ReThrowError(isolation.last);
+	/* Neighbours may have been stored after a record had failed, too. */
+	for (int i = 0; i < isolation.nitems; i++)
+		if (isolation.items[i]->verdict == SLUICE_PENDING)
+			isolation.items[i]->record->singled = true;
 }

@@ -314,10 +314,10 @@ store_in_context(SluicePiece *piece)
 	sluice_buffer_reset(source.buffer);
 	current = &source;
 
-	sluice_acting_begin(&acting, piece->role, restricted);
+	sluice_acting_begin(&acting, piece->role, restricted, piece->in_worker);
 	if (source.watch && !pgstat_track_activities)
 		(void) set_config_option("track_activities", "on", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (piece->timed && sluice_statement_timeout > 0)
+	if (piece->in_worker && sluice_statement_timeout > 0)
 		enable_timeout_after(STATEMENT_TIMEOUT, sluice_statement_timeout);
 	PG_TRY();
 	{
@@ -332,12 +332,12 @@ store_in_context(SluicePiece *piece)
 		 */
 		if (restricted && geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
 			piece->target->fires_deferred = true;
-		if (piece->timed)
+		if (piece->in_worker)
 			disable_timeout(STATEMENT_TIMEOUT, false);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (piece->timed && sluice_statement_timeout > 0)
+	if (piece->in_worker && sluice_statement_timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, false);
 	sluice_acting_end(&acting);
 	return result;

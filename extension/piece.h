@@ -45,8 +45,8 @@ typedef struct SluicePiece
 	SluiceStream *stream;
 	SluiceTarget *target;
 	Relation	rel;
-	Oid			role;			/* whose user code runs; InvalidOid: the current user's, in SQL */
-	bool		timed;			/* sluice.statement_timeout applies: the worker */
+	Oid			role;			/* as whom user code runs; InvalidOid: the current user, in sluice.ingest() */
+	bool		in_worker;		/* the session is ours, and sluice.statement_timeout applies */
 	MemoryContext context;		/* where reasons go: lives as long as the batch */
 	MemoryContext workspace;	/* reset by each attempt at storing */
 	SluiceItem **items;

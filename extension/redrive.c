@@ -19,6 +19,7 @@
 #include "key.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -205,6 +206,22 @@ return_verdict(ReturnSetInfo *result, int64 id, const SluiceItem *item)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/*
+ * A redrive is the stream's owner's act, whoever calls for it: a superuser who
+ * mends things must not run the code of a table's owner as himself.
+ */
+static void
+check_owner(int32 id)
+{
+	SluiceStream *stream = sluice_stream_by_id(id);
+
+	if (stream != NULL && !has_privs_of_role(GetUserId(), stream->owner) &&
+		!has_privs_of_role(GetUserId(), sluice_catalog_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of stream \"%s\"", stream->name)));
+}
+
 /* The letters of one stream among those read, in order of their ids. */
 static void
 redrive_stream(ReturnSetInfo *result, Letters *letters, int32 stream)
@@ -220,6 +237,7 @@ redrive_stream(ReturnSetInfo *result, Letters *letters, int32 stream)
 			ids[n] = letters->ids[i];
 			records[n++] = &letters->records[i];
 		}
+	check_owner(stream);
 	sluice_ingest_sql_run(stream, records, n, true, items);
 	for (int i = 0; i < n; i++)
 	{

@@ -43,6 +43,9 @@ PG_FUNCTION_INFO_V1(sluice_alter_stream);
 extern PGDLLEXPORT Datum sluice_drop_stream(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(sluice_drop_stream);
+extern PGDLLEXPORT Datum sluice_home(PG_FUNCTION_ARGS);
+
+PG_FUNCTION_INFO_V1(sluice_home);
 extern PGDLLEXPORT Datum sluice_hold(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(sluice_hold);
@@ -508,6 +511,13 @@ set_hold(const char *name, Datum reason, bool resume)
 	(void) sluice_catalog_execute("UPDATE sluice.streams SET held_reason = $2, home = $3 WHERE id = $1",
 								  3, types, values, resume ? " n " : NULL, SPI_OK_UPDATE);
 	end_command();
+}
+
+/* This database, for the view that shows which streams came from another one. */
+Datum
+sluice_home(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(sluice_stream_home()));
 }
 
 Datum

@@ -184,6 +184,10 @@ CREATE TRIGGER streams_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON s
 -- Statistics
 --
 
+CREATE FUNCTION sluice.home()
+RETURNS text AS 'MODULE_PATHNAME', 'sluice_home' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION sluice.home IS 'this database, as sluice.streams.home names it';
+
 CREATE FUNCTION sluice.stat_streams(OUT stream integer, OUT received bigint, OUT stored bigint,
 	OUT duplicate bigint, OUT dead_lettered bigint, OUT filtered bigint, OUT key_conflicts bigint,
 	OUT batches bigint, OUT retries bigint, OUT hold text, OUT sqlstate text, OUT message text,
@@ -203,8 +207,11 @@ CREATE VIEW sluice.stat_streams AS
 		COALESCE(t.filtered, 0) AS filtered, COALESCE(t.key_conflicts, 0) AS key_conflicts,
 		COALESCE(t.batches, 0) AS batches, COALESCE(t.retries, 0) AS retries,
 		(SELECT pg_catalog.count(*) FROM sluice.dead_letters d WHERE d.stream = s.id AND d.state = 'open') AS open_dead_letters,
-		CASE WHEN s.held_reason IS NOT NULL THEN 'paused' ELSE t.hold END AS hold,
-		t.sqlstate, CASE WHEN s.held_reason IS NOT NULL THEN s.held_reason ELSE t.message END AS message,
+		CASE WHEN s.held_reason IS NOT NULL OR s.home <> sluice.home() THEN 'paused' ELSE t.hold END AS hold,
+		t.sqlstate,
+		CASE WHEN s.held_reason IS NOT NULL THEN s.held_reason
+			WHEN s.home <> sluice.home() THEN 'the stream came from another database: sluice.resume() lets it go on'
+			ELSE t.message END AS message,
 		t.hold_since, t.last_commit
 	FROM sluice.streams s LEFT JOIN sluice.stat_streams() t ON t.stream = s.id;
 COMMENT ON VIEW sluice.stat_streams IS 'what happened to the records of each stream since the server started, and why a stream is held';

@@ -57,4 +57,19 @@ subtest 'locks' => sub {
 	is($sluice->sql("SELECT count(*) FROM app.events WHERE device = 'other'"), 1, '... once');
 	is($sluice->sql('SELECT count(*) FROM sluice.dead_letters'), 0, '... and was no dead letter');
 };
+
+subtest 'one record that cannot be stored for no fault of its own' => sub {
+	$sluice->sql("ALTER SYSTEM SET sluice.max_attempts = 3");
+	$sluice->sql(<<'END');
+SELECT pg_reload_conf();
+CREATE FUNCTION app.trip() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN IF NEW.n = 3 THEN PERFORM FROM no_such_table; END IF; RETURN NEW; END $$;
+CREATE TRIGGER trip BEFORE INSERT ON app.plain FOR EACH ROW EXECUTE FUNCTION app.trip();
+END
+	my $report = $sluice->exact([ map { { key => "s$_", text => "{\"n\": $_}" } } 1 .. 5 ], '--stream', 'plain');
+	my %status = map { @$_ } @{ $report->{responses} };
+	is_deeply(\%status, { s1 => 'ACKNOWLEDGED', s2 => 'ACKNOWLEDGED', s3 => 'REJECTED_DLQ', s4 => 'ACKNOWLEDGED', s5 => 'ACKNOWLEDGED' },
+		'it is a dead letter after max_attempts, its neighbours are stored');
+	is($sluice->sql("SELECT key_text || ' ' || sqlstate FROM sluice.dead_letters"), 's3 42P01', '... with the error that it kept raising');
+};
 done_testing();
