@@ -19,6 +19,7 @@ int			sluice_port;
 int			sluice_workers;
 int			sluice_batch_records;
 int			sluice_batch_bytes;
+int			sluice_batch_delay;
 int			sluice_lock_timeout;
 int			sluice_statement_timeout;
 int			sluice_drain_timeout;
@@ -54,6 +55,9 @@ static const IntegerSetting integer_settings[] = {
 	{"sluice.batch_bytes", "Sets how many bytes of payload a worker stores in one transaction at most.",
 		"A single record that is larger is stored in a transaction of its own.",
 	&sluice_batch_bytes, 16 * 1024, 1, 1024 * 1024, GUC_UNIT_KB},
+	{"sluice.batch_delay", "Sets how long a worker waits for more records before it stores those that have come.",
+		"It waits only while records come in numbers, never for a sender that waits for each answer.",
+	&sluice_batch_delay, 2, 0, 1000, GUC_UNIT_MS},
 	{"sluice.lock_timeout", "Sets how long storing a batch may wait for a lock.",
 		"Applies to what the target's triggers and foreign keys lock; a target that is locked itself is never waited for.",
 	&sluice_lock_timeout, 100, 1, INT_MAX, GUC_UNIT_MS},

@@ -13,6 +13,7 @@ extern PGDLLEXPORT int sluice_port;					/* SIGHUP: the workers restart */
 extern PGDLLEXPORT int sluice_workers;				/* SIGHUP */
 extern PGDLLEXPORT int sluice_batch_records;		/* SIGHUP */
 extern PGDLLEXPORT int sluice_batch_bytes;			/* SIGHUP, kB */
+extern PGDLLEXPORT int sluice_batch_delay;			/* SIGHUP, ms */
 extern PGDLLEXPORT int sluice_lock_timeout;			/* SIGHUP, ms */
 extern PGDLLEXPORT int sluice_statement_timeout;	/* SIGHUP, ms */
 extern PGDLLEXPORT int sluice_drain_timeout;		/* SIGHUP, ms */

@@ -46,6 +46,10 @@ typedef struct HeldStream
 	char		sqlstate[6];
 } HeldStream;
 
+/* A batch of so many records shows that more are on their way; with so many at hand there is no need to wait. */
+#define GATHER_WORTH 32
+#define GATHER_ENOUGH 4096
+
 struct SluiceSettlement
 {
 	SluiceNetwork *network;
@@ -53,6 +57,7 @@ struct SluiceSettlement
 	SluiceBacklog *backlog;
 	HTAB	   *held;			/* of HeldStream */
 	MemoryContext context;		/* of one batch */
+	size_t		last_batch;		/* records in it */
 	bool		draining;
 	bool		giving_up;		/* draining, and nothing is stored any more */
 	bool		abandoned;
@@ -278,6 +283,21 @@ sluice_settlement_collect(SluiceSettlement *settlement)
 	MemoryContextReset(settlement->context);
 }
 
+/*
+ * Records come in numbers: a moment more makes one transaction of what would
+ * be several, each with its commit, its wake-ups and its answers' write.  A
+ * sender that waits for each answer is not made to wait.
+ */
+void
+sluice_settlement_gather(SluiceSettlement *settlement)
+{
+	if (sluice_batch_delay == 0 || settlement->draining || settlement->last_batch < GATHER_WORTH ||
+		sluice_backlog_count(settlement->backlog) >= GATHER_ENOUGH)
+		return;
+	pg_usleep(sluice_batch_delay * 1000L);
+	sluice_settlement_collect(settlement);
+}
+
 /* ---- holds ---- */
 
 /* How the log names a stream: as its sender does. */
@@ -461,6 +481,9 @@ sluice_settlement_store(SluiceSettlement *settlement)
 	if (nportions < 0)
 		ereport(FATAL,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	settlement->last_batch = 0;
+	for (int i = 0; i < nportions; i++)
+		settlement->last_batch += portions[i].nrecords;
 	if (nportions == 0)
 		return;
 

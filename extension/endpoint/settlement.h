@@ -17,6 +17,9 @@ extern SluiceSettlement *sluice_settlement_create(SluiceNetwork *network);
 /* Take in what has arrived: answer openings, queue records. */
 extern void sluice_settlement_collect(SluiceSettlement *settlement);
 
+/* Where records come in numbers, wait for some more before they are stored. */
+extern void sluice_settlement_gather(SluiceSettlement *settlement);
+
 /* Store what is due, as one batch, and send the verdicts. */
 extern void sluice_settlement_store(SluiceSettlement *settlement);
 

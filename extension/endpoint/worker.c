@@ -472,6 +472,7 @@ sluice_worker_main(Datum main_arg)
 		look_for_end();
 		start_keeper();
 		sluice_settlement_collect(self.settlement);
+		sluice_settlement_gather(self.settlement);
 		sluice_settlement_store(self.settlement);
 		publish();
 		sleep_until_due();
