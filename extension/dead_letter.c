@@ -18,8 +18,6 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#define EPOCH_OFFSET INT64CONST(946684800000000)
-
 /* One array argument a column. */
 enum
 {
@@ -118,7 +116,7 @@ put_item(Columns *columns, const SluiceItem *item)
 	put_text(columns, COL_CONTEXT, item->reason->context);
 	put_text(columns, COL_CONSTRAINT, item->reason->constraint);
 	put_text(columns, COL_ADDRESS, record->sender->address[0] != '\0' ? record->sender->address : NULL);
-	columns->values[COL_RECEIVED_AT][columns->n] = TimestampTzGetDatum(record->received_at - EPOCH_OFFSET);
+	columns->values[COL_RECEIVED_AT][columns->n] = TimestampTzGetDatum(record->received_at - SLUICE_EPOCH_OFFSET);
 	columns->values[COL_ONCE][columns->n] = BoolGetDatum(item->conflicts);
 	columns->n++;
 }

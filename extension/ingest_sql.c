@@ -24,8 +24,6 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#define EPOCH_OFFSET INT64CONST(946684800000000)
-
 extern PGDLLEXPORT Datum sluice_ingest(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(sluice_ingest);
@@ -191,7 +189,7 @@ fill_record(SluiceRecord *record, SluiceSender *sender, text *key, bytea *payloa
 {
 	memset(record, 0, sizeof(*record));
 	record->sender = sender;
-	record->received_at = GetCurrentTimestamp() + EPOCH_OFFSET;
+	record->received_at = GetCurrentTimestamp() + SLUICE_EPOCH_OFFSET;
 	record->key_text = "";
 	record->payload = (const uint8_t *) "";
 	if (key != NULL)

@@ -19,9 +19,6 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* Microseconds from 1970 to 2000. */
-#define EPOCH_OFFSET INT64CONST(946684800000000)
-
 void
 sluice_row_writer_begin(SluiceRowWriter *writer, SluicePiece *piece)
 {
@@ -129,7 +126,7 @@ envelope_value(SluiceRowWriter *writer, SluiceItem *item, const SluiceField *fie
 			return key_value(writer, record, &field->shape);
 		case SLUICE_ENVELOPE_RECEIVED_AT:
 			value.kind = SLUICE_VALUE_TIMESTAMP;
-			value.integer = record->received_at - EPOCH_OFFSET;
+			value.integer = record->received_at - SLUICE_EPOCH_OFFSET;
 			return value;
 		case SLUICE_ENVELOPE_CLIENT_ADDRESS:
 			return address_value(record, &field->shape);

@@ -16,6 +16,9 @@
 
 #define SLUICE_KEY_SIZE 16
 
+/* Microseconds from 1970-01-01, which received_at counts from, to 2000-01-01, which PostgreSQL's time counts from. */
+#define SLUICE_EPOCH_OFFSET INT64_C(946684800000000)
+
 /* What became of a record. */
 typedef enum SluiceVerdict
 {

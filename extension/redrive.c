@@ -28,8 +28,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/uuid.h"
 
-#define EPOCH_OFFSET INT64CONST(946684800000000)
-
 extern PGDLLEXPORT Datum sluice_redrive(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(sluice_redrive);
@@ -77,7 +75,7 @@ letter_record(HeapTuple row, TupleDesc desc, SluiceRecord *record)
 	sender->stream = "";
 	value = SPI_getbinval(row, desc, COL_ADDRESS, &isnull);
 	sender->address = isnull ? "" : TextDatumGetCString(value);
-	record->received_at = DatumGetTimestampTz(SPI_getbinval(row, desc, COL_RECEIVED_AT, &isnull)) + EPOCH_OFFSET;
+	record->received_at = DatumGetTimestampTz(SPI_getbinval(row, desc, COL_RECEIVED_AT, &isnull)) + SLUICE_EPOCH_OFFSET;
 	record->key_text = "";
 	record->payload = (const uint8_t *) "";
 	value = SPI_getbinval(row, desc, COL_PAYLOAD, &isnull);
