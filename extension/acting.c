@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/guc.h"
+#include "utils/portal.h"
 #include "utils/syscache.h"
 
 static void
@@ -43,7 +44,8 @@ sluice_acting_begin(SluiceActing *acting, Oid role, bool restricted, bool own_se
 
 /*
  * What user code may have left in the worker's session: temporary tables, that
- * a later stream's unqualified names would find, and session-level advisory locks.
+ * a later stream's unqualified names would find, session-level advisory locks,
+ * cursors.
  */
 static void
 drop_leftovers(void)
@@ -55,6 +57,8 @@ drop_leftovers(void)
 	if (OidIsValid(schema))
 		ResetTempTableNamespace();
 	LockReleaseSession(USER_LOCKMETHOD);
+	/* A cursor WITH HOLD would be run at commit, as ourselves. */
+	PortalHashTableDeleteAll();
 }
 
 void

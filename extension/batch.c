@@ -100,6 +100,7 @@ resolve_share(SluiceBatch *batch, SluiceShare *share)
 
 	share->hold = SLUICE_HOLD_NONE;
 	share->ready = false;
+	share->conflicts = 0;
 	if (!lock_share(batch, share))
 		return;
 	rel = try_table_open(share->stream->target, NoLock);

@@ -34,6 +34,9 @@ PG_FUNCTION_INFO_V1(sluice_ingest_array);
 /* So many batches more look their keys up after one that met known ones. */
 #define PROBING_BATCHES 16
 
+/* So many key conflicts in a row are no race any more. */
+#define MAX_CONFLICTS 20
+
 /* Run the batch in a subtransaction.  False: a key was there; it is undone. */
 static bool
 run_once(SluiceBatch *batch)
@@ -90,11 +93,18 @@ run_round(SluiceBatch *batch)
 {
 	/* As in the worker: new keys are the rule, so try; where one is known, look them up for a while. */
 	static int	probing = 0;
+	int			tries = 0;
 
-	batch->probe = probing > 0;
+	/* A redriven key is known as a rule. */
+	batch->probe = probing > 0 || batch->redrive;
 	while (!run_once(batch))
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (++tries > MAX_CONFLICTS)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+					 errmsg("a trigger stores idempotency keys of its own batch"),
+					 errhint("Ingest the records one by one.")));
 		batch->probe = true;
 		probing = PROBING_BATCHES;
 	}

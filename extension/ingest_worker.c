@@ -37,6 +37,9 @@
 /* So many batches more are run the slower way after one that needed it. */
 #define SLOW_BATCHES 16
 
+/* So many key conflicts in a row are no race any more. */
+#define MAX_CONFLICTS 20
+
 typedef enum Outcome
 {
 	COMMITTED,
@@ -144,15 +147,16 @@ set_verdicts(const SluiceBatch *batch)
 /*
  * A batch that only found duplicates wrote nothing, but what it found must be as
  * durable as a commit of its own would be: its writer may have committed
- * asynchronously, or given up its wait for a standby.
+ * asynchronously, or given up its wait for a standby.  So it commits, too.
  */
-static XLogRecPtr
-flush_known(void)
+static void
+make_commit_durable(const SluiceBatch *batch)
 {
-	XLogRecPtr	lsn = GetXLogInsertRecPtr();
-
-	XLogFlush(lsn);
-	return lsn;
+	if (batch->known == 0 || TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return;
+	(void) GetTopTransactionId();
+	if (synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
+		ForceSyncCommit();
 }
 
 /* One transaction over the batch. */
@@ -160,11 +164,10 @@ static Outcome
 run_transaction(SluiceBatch *batch)
 {
 	volatile Outcome outcome = FAILED;
+	volatile bool confirmed = false;
 
 	PG_TRY();
 	{
-		bool		wrote;
-
 		start_transaction();
 		if (!sluice_batch_run(batch))
 		{
@@ -173,11 +176,13 @@ run_transaction(SluiceBatch *batch)
 		}
 		else
 		{
+			bool		wrote;
+
+			make_commit_durable(batch);
 			wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
 			CommitTransactionCommand();
 			outcome = COMMITTED;
-			if (!standbys_confirm(wrote ? XactLastCommitEnd : flush_known()))
-				standbys_given_up = true;
+			confirmed = !wrote || standbys_confirm(XactLastCommitEnd);
 		}
 	}
 	PG_CATCH();
@@ -186,7 +191,9 @@ run_transaction(SluiceBatch *batch)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(batch_context);
-	if (outcome == COMMITTED && !standbys_given_up)
+	if (outcome == COMMITTED && !confirmed)
+		standbys_given_up = true;
+	if (outcome == COMMITTED && confirmed)
 	{
 		set_verdicts(batch);
 		sluice_batch_count(batch);
@@ -223,12 +230,23 @@ run_groups(SluiceGroup *groups, int ngroups, bool careful)
 	SluiceBatch batch = make_batch(groups, ngroups, careful);
 	Outcome		outcome;
 
-	/* With look-ups a conflict is a race with a commit in between; it resolves by trying again. */
-	while ((outcome = run_transaction(&batch)) == KEY_CONFLICT)
+	/*
+	 * With look-ups a conflict is a race with a commit in between; it resolves by
+	 * trying again.  If it does not, a trigger stores keys of this very batch:
+	 * taken apart, its records find them known.
+	 */
+	for (int tries = 0; (outcome = run_transaction(&batch)) == KEY_CONFLICT; tries++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		batch.probe = true;
 		probing_batches = SLOW_BATCHES;
+		if (tries == MAX_CONFLICTS)
+		{
+			last_error = palloc0(sizeof(ErrorData));
+			last_error->sqlerrcode = ERRCODE_UNIQUE_VIOLATION;
+			last_error->message = "a trigger stores idempotency keys of its own batch";
+			return FAILED;
+		}
 	}
 	if (outcome == COMMITTED && batch.known > 0)
 		probing_batches = SLOW_BATCHES;
@@ -262,6 +280,7 @@ static void
 run_halves(SluiceGroup *group)
 {
 	SluiceGroup half = *group;
+	SluiceHold	first;
 
 	CHECK_FOR_INTERRUPTS();
 	if (run_groups(group, 1, true) == COMMITTED)
@@ -276,10 +295,11 @@ run_halves(SluiceGroup *group)
 	}
 	half.nrecords = group->nrecords / 2;
 	run_halves(&half);
+	first = half.hold;
 	half.records = group->records + half.nrecords;
 	half.nrecords = group->nrecords - half.nrecords;
 	run_halves(&half);
-	group->hold = half.hold;
+	group->hold = first != SLUICE_HOLD_NONE ? first : half.hold;
 }
 
 static void

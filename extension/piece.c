@@ -236,6 +236,23 @@ has_deferred_triggers(Relation rel)
 	return own_constraints(rel, true) != NIL;
 }
 
+/*
+ * Fire all that is deferred, as the acting role and restricted: the server then
+ * refuses what would defer further work, which would run at commit as ourselves.
+ */
+static void
+fire_all_deferred(void)
+{
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(user, context | SECURITY_RESTRICTED_OPERATION);
+	set_constraints(NIL, false);
+	SetUserIdAndSecContext(user, context);
+	set_constraints(NIL, true);
+}
+
 /* Whatever is deferred fails here, in this piece and as the acting role, not at commit. */
 static void
 fire_deferred(SluicePiece *piece)
@@ -244,10 +261,8 @@ fire_deferred(SluicePiece *piece)
 
 	if (OidIsValid(piece->role))
 	{
-		if (!piece->target->fires_deferred)
-			return;
-		set_constraints(NIL, false);
-		set_constraints(NIL, true);
+		if (piece->in_worker && piece->target->fires_deferred)
+			fire_all_deferred();
 		return;
 	}
 	names = own_constraints(piece->rel, false);
@@ -298,13 +313,20 @@ store_acting(SluicePiece *piece, Source *source)
 	return false;
 }
 
+/* As another role, in somebody's session. */
+static bool
+is_redrive(const SluicePiece *piece)
+{
+	return OidIsValid(piece->role) && !piece->in_worker;
+}
+
 /* Within the piece's workspace, with the static state that COPY's callback needs. */
 static bool
 store_in_context(SluicePiece *piece)
 {
 	Source		source = {0};
 	SluiceActing acting;
-	bool		restricted = OidIsValid(piece->role) && !piece->target->fires_deferred;
+	bool		restricted = is_redrive(piece) || (piece->in_worker && !piece->target->fires_deferred);
 	bool		result;
 
 	source.piece = piece;
@@ -314,6 +336,9 @@ store_in_context(SluicePiece *piece)
 	sluice_buffer_reset(source.buffer);
 	current = &source;
 
+	/* In somebody's session the restriction is never dropped, so the target's own constraints must not be deferred. */
+	if (is_redrive(piece) && own_constraints(piece->rel, false) != NIL)
+		set_constraints(own_constraints(piece->rel, false), false);
 	sluice_acting_begin(&acting, piece->role, restricted, piece->in_worker);
 	if (source.watch && !pgstat_track_activities)
 		(void) set_config_option("track_activities", "on", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
@@ -340,6 +365,8 @@ store_in_context(SluicePiece *piece)
 	if (piece->in_worker && sluice_statement_timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, false);
 	sluice_acting_end(&acting);
+	if (is_redrive(piece) && own_constraints(piece->rel, true) != NIL)
+		set_constraints(own_constraints(piece->rel, true), true);
 	return result;
 }
 

@@ -260,6 +260,8 @@ field_text(SluiceRowWriter *writer, SluiceItem *item, int i, SluiceBuffer *scrat
 	if (field_value(writer, item, field, &value))
 		return sluice_row_text_field(scratch, &field->shape, &value, is_null, error);
 	text = default_text(writer, i);
+	/* A default may have ingested into another stream, through the same buffer. */
+	sluice_buffer_reset(scratch);
 	*is_null = text == NULL;
 	if (text != NULL)
 		sluice_buffer_append_text(scratch, text);
@@ -269,7 +271,7 @@ field_text(SluiceRowWriter *writer, SluiceItem *item, int i, SluiceBuffer *scrat
 static bool
 encode_text(SluiceRowWriter *writer, SluiceItem *item, SluiceBuffer *out, SluiceFormatError *error)
 {
-	static SluiceBuffer scratch;	/* of one field at a time; nothing in between can come back here */
+	static SluiceBuffer scratch;	/* of one field at a time */
 	SluiceTarget *target = writer->piece->target;
 
 	for (int i = 0; i < target->nfields; i++)

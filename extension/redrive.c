@@ -318,6 +318,21 @@ sluice_redrive(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* The caller must own all streams whose open letters are named.  Within SPI. */
+static void
+check_owners(Datum ids)
+{
+	Oid			types[] = {INT8ARRAYOID};
+	uint64		n = sluice_catalog_execute("SELECT DISTINCT stream FROM sluice.dead_letters "
+										   "WHERE id = ANY ($1) AND state = 'open'",
+										   1, types, &ids, NULL, SPI_OK_SELECT);
+	SPITupleTable *streams = SPI_tuptable;
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+		check_owner(DatumGetInt32(SPI_getbinval(streams->vals[i], streams->tupdesc, 1, &isnull)));
+}
+
 Datum
 sluice_discard(PG_FUNCTION_ARGS)
 {
@@ -330,6 +345,7 @@ sluice_discard(PG_FUNCTION_ARGS)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	check_owners(values[0]);
 	n = sluice_catalog_execute("UPDATE sluice.dead_letters SET state = 'discarded', settled_at = now(), settled_by = $3, "
 							   "settle_reason = $2 WHERE id = ANY ($1) AND state = 'open'",
 							   3, types, values, NULL, SPI_OK_UPDATE);

@@ -275,6 +275,8 @@ find_row(const char *index, AttrNumber attnum, RegProcedure equal, Datum value)
 	SluiceStream *stream = NULL;
 
 	ScanKeyInit(&key, attnum, BTEqualStrategyNumber, equal, value);
+	/* The index is sorted by the database's collation, not by C. */
+	key.sk_collation = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attcollation;
 	scan = systable_beginscan(rel, sluice_catalog_relation(index), true, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))

@@ -4,7 +4,9 @@
 -- Whoever owns the schema could drop and replace what the workers, which are superusers, rely on.
 DO $$
 BEGIN
-	IF (SELECT nspowner <> current_user::regrole FROM pg_catalog.pg_namespace WHERE nspname = 'sluice') THEN
+	-- Every name is qualified: the schema that is in question comes first in the search path here.
+	IF (SELECT nspowner OPERATOR(pg_catalog.<>) (current_user::pg_catalog.text)::pg_catalog.regrole::pg_catalog.oid
+		FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) 'sluice'::pg_catalog.name) THEN
 		RAISE insufficient_privilege USING MESSAGE = 'schema "sluice" belongs to another role',
 			HINT = 'Drop or rename the schema, then run CREATE EXTENSION again.';
 	END IF;
