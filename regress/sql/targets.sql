@@ -123,9 +123,30 @@ CREATE TRIGGER again AFTER INSERT ON inner_t FOR EACH ROW EXECUTE FUNCTION again
 SELECT sluice.ingest('inner', 'round', '{"a": 1}'::bytea);
 SELECT count(*) FROM inner_t;
 
+-- A trigger that stores a key of its own batch: an error, not an endless loop; one by one it works.
+CREATE TABLE self_t (a int);
+SELECT sluice.create_stream('self', 'self_t') > 0 AS made;
+CREATE FUNCTION next_one() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	IF NEW.a = 1 THEN PERFORM sluice.ingest('self', 'second', '{"a": 2}'::bytea); END IF; RETURN NEW; END $$;
+CREATE TRIGGER next_one AFTER INSERT ON self_t FOR EACH ROW EXECUTE FUNCTION next_one();
+SELECT * FROM sluice.ingest('self', ARRAY['first', 'second'], ARRAY['{"a": 1}', '{"a": 2}']::bytea[]);
+SELECT sluice.ingest('self', 'first', '{"a": 1}'::bytea), sluice.ingest('self', 'second', '{"a": 2}'::bytea);
+SELECT a, count(*) FROM self_t GROUP BY a ORDER BY a;
+
+-- A default may ingest elsewhere while its row is being made, as text.
+CREATE TABLE log_t (a text, n numeric);
+SELECT sluice.create_stream('log', 'log_t') > 0 AS made;
+CREATE FUNCTION logged() RETURNS text LANGUAGE plpgsql VOLATILE AS $$ BEGIN
+	PERFORM sluice.ingest('log', gen_random_uuid()::text, '{"a": "from the default", "n": 12.5}'::bytea); RETURN 'own'; END $$;
+CREATE TABLE defaulted (n numeric, t text DEFAULT logged());
+SELECT sluice.create_stream('defaulted', 'defaulted') > 0 AS made;
+SELECT sluice.ingest('defaulted', 'd1', '{"n": 1.5}'::bytea);
+SELECT * FROM defaulted;
+SELECT * FROM log_t;
+
 DROP EXTENSION pg_sluice;
 DROP EXTENSION postgres_fdw CASCADE;
-DROP TABLE p, tr, fk, fkd, other, child, late, parent, st, base, rls, pf, big, outer_t, inner_t CASCADE;
-DROP FUNCTION pass_on, again, tr_before, child_first, st_after, vi_insert;
+DROP TABLE p, tr, fk, fkd, other, child, late, parent, st, base, rls, pf, big, outer_t, inner_t, self_t, log_t, defaulted CASCADE;
+DROP FUNCTION next_one, logged, pass_on, again, tr_before, child_first, st_after, vi_insert;
 DROP OWNED BY regress_sluice_rls;
 DROP ROLE regress_sluice_rls;
