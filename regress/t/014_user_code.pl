@@ -72,4 +72,29 @@ END
 		'it is a dead letter after max_attempts, its neighbours are stored');
 	is($sluice->sql("SELECT key_text || ' ' || sqlstate FROM sluice.dead_letters"), 's3 42P01', '... with the error that it kept raising');
 };
+
+# What an owner's code leaves for COMMIT would run as the worker.
+subtest 'nothing is left for COMMIT' => sub {
+	$sluice->sql(<<'END');
+create role owner_e; grant usage on schema sluice to owner_e; grant execute on all functions in schema sluice to owner_e; grant create on schema app to owner_e; grant usage on schema app to owner_e;
+set role owner_e;
+create table who(at text, u text);
+create function pwn(x text) returns text language plpgsql as $$ begin insert into who values (x, current_user); return x; end $$;
+create table t2(a int);
+create function t2f() returns trigger language plpgsql as $$ begin perform pwn('t2 deferred'); return null; end $$;
+create constraint trigger t2c after insert on t2 deferrable initially deferred for each row execute function t2f();
+create table t(a int);
+create function tf() returns trigger language plpgsql as $$ begin perform pwn('deferred'); begin execute 'declare c cursor with hold for select pwn(''cursor'')'; exception when others then insert into who values ('cursor: '||sqlerrm, current_user); end;
+ begin set constraints all deferred; insert into t2 values (1); exception when others then insert into who values ('again: '||sqlerrm, current_user); end; return null; end $$;
+create function tb() returns trigger language plpgsql as $$ begin execute 'declare c2 cursor with hold for select pwn(''cursor2'')'; return new; end $$;
+create constraint trigger tc after insert on t deferrable initially deferred for each row execute function tf();
+create trigger tb before insert on t for each row execute function tb();
+select sluice.create_stream('deferring', 'app.t', payload_format => 'json');
+END
+	my $report = $sluice->exact([ { key => 'x1', text => '{"a": 1}' } ], '--stream', 'deferring');
+	is($report->{responses}[0][1], 'ACKNOWLEDGED', 'a target with deferred triggers is stored into');
+	is($sluice->sql("SELECT string_agg(DISTINCT u, ' ') FROM app.who"), 'owner_e', 'its deferred trigger runs as the owner and nothing as the worker');
+	is($sluice->sql("SELECT count(*) FROM app.who WHERE at IN ('cursor', 'cursor2', 't2 deferred')"), 0, 'neither a cursor WITH HOLD nor a trigger deferred anew is run at COMMIT');
+	is($sluice->sql("SELECT count(*) FROM app.who WHERE at LIKE '%security-restricted%'"), 2, '... the server refuses them');
+};
 done_testing();
