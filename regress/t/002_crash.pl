@@ -112,8 +112,8 @@ sub fault_worker
 sub fault_terminate
 {
 	my ($sluice) = @_;
-	my @workers = $sluice->workers;
-	my $victim  = $workers[ int rand @workers ];
+	# The one that has the client's call: it is to notice.
+	my $victim  = $sluice->sql('SELECT pid FROM sluice.stat_workers ORDER BY calls DESC LIMIT 1');
 	my $started = time;
 
 	$sluice->sql("SELECT pg_terminate_backend($victim)", 'postgres');
