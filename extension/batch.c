@@ -24,8 +24,7 @@ make_key(SluiceRecord *record)
 {
 	if (record->keyed)
 		return;
-	if (record->key_length > 0)
-		sluice_key_make(record->key_text, record->key_length, record->key);
+	sluice_key_make(record->key_text, record->key_length, record->key);
 	record->payload_hash = sluice_key_payload_hash(record->payload, record->payload_length);
 	record->keyed = true;
 }
@@ -159,7 +158,7 @@ run_confined(SluiceBatch *batch, SluiceShare *share, void (*step) (SluiceBatch *
 }
 
 /*
- * 2. know
+ * 3. know
  */
 
 static int
@@ -202,8 +201,9 @@ sort_items(SluiceBatch *batch)
 		SluiceShare *share = &batch->shares[s];
 
 		for (int i = 0; i < share->nitems && share->ready; i++)
-			if (share->items[i].has_key)
+			if (share->items[i].has_key && share->items[i].store)
 			{
+				make_key(share->items[i].record);
 				batch->sorted[batch->nsorted++] = &share->items[i];
 				if (batch->nsorted > 1 && ordered)
 					ordered = compare_items(&batch->sorted[batch->nsorted - 2], &batch->sorted[batch->nsorted - 1]) < 0;
@@ -291,12 +291,13 @@ probe_item(SluiceBatch *batch, SluiceItem *item)
 	if (state == SLUICE_KEY_KNOWN)
 	{
 		batch->known++;
+		batch->known_keys = true;
 		settle_known(item, &found, batch->redrive);
 	}
 }
 
 static void
-know_keys(SluiceBatch *batch)
+reset_items(SluiceBatch *batch)
 {
 	for (int s = 0; s < batch->nshares; s++)
 		for (int i = 0; i < batch->shares[s].nitems; i++)
@@ -305,11 +306,16 @@ know_keys(SluiceBatch *batch)
 
 			item->verdict = SLUICE_PENDING;
 			item->store = batch->shares[s].ready;
+			item->claim = NULL;
 			item->leader = NULL;
 			item->reason = NULL;
-			item->renews = item->conflicts = false;
-			make_key(item->record);
+			item->renews = item->conflicts = item->barred = false;
 		}
+}
+
+static void
+know_keys(SluiceBatch *batch)
+{
 	sort_items(batch);
 	find_doubles(batch);
 	if (!batch->probe && batch->keys.previous.heap == NULL)
@@ -320,7 +326,7 @@ know_keys(SluiceBatch *batch)
 }
 
 /*
- * 3. store
+ * 4. store
  */
 
 static SluiceReason *
@@ -341,7 +347,7 @@ goes_to_target(SluiceBatch *batch, SluiceItem *item)
 		return false;
 	if (batch->refuse != NULL)
 		item->reason = batch->refuse;
-	else if (!item->has_key && !batch->redrive)
+	else if (!item->has_key && item->claim == NULL && !batch->redrive)
 		item->reason = no_key_reason();
 	else
 		return true;
@@ -381,7 +387,7 @@ store_share(SluiceBatch *batch, SluiceShare *share)
 }
 
 /*
- * 4. remember
+ * 5. remember
  */
 
 static char
@@ -434,19 +440,24 @@ run_steps(SluiceBatch *batch)
 
 	for (int s = 0; s < batch->nshares; s++)
 		(void) run_confined(batch, &batch->shares[s], resolve_share);
+	reset_items(batch);
+	sluice_claims_begin(batch);
 	sluice_keys_begin(&batch->keys);
 	know_keys(batch);
+	sluice_claims_cut(batch);
 	for (int s = 0; s < batch->nshares; s++)
 		if (batch->shares[s].ready)
 			(void) run_confined(batch, &batch->shares[s], store_share);
 	for (int s = 0; s < batch->nshares && !batch->redrive; s++)
 		if (batch->shares[s].ready)
 			sluice_dead_letter_write(batch->shares[s].stream, batch->shares[s].items, batch->shares[s].nitems);
+	settle_followers(batch);
+	sluice_claims_settle(batch);
 	remembered = remember_keys(batch);
 	if (remembered)
 	{
-		settle_followers(batch);
 		sluice_keys_end(&batch->keys);
+		sluice_claims_end(batch);
 	}
 	return remembered;
 }

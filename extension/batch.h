@@ -4,18 +4,20 @@
  *
  * This is the part that the worker and sluice.ingest() share.  It runs inside
  * the caller's transaction, which commits or rolls back what it did.  All is
- * touched in one order: streams by id, keys sorted.
+ * touched in one order: streams by id, producers sorted, keys sorted.
  *
  *	1. resolve	each stream: its lock, its target (conditional in the worker), its binding
- *	2. know		keys and doubles: which records are new, known, busy
- *	3. store	the new ones of each stream, as its acting role
- *	4. remember	dead letters, then keys with their verdicts
+ *	2. claim	producers: their rows, and which of their records are new
+ *	3. know		keys and doubles: which records are new, known, busy
+ *	4. store	the new ones of each stream, as its acting role
+ *	5. remember	dead letters, gaps and producers, then keys with their verdicts
  */
 #ifndef SLUICE_BATCH_H
 #define SLUICE_BATCH_H
 
 #include "postgres.h"
 
+#include "claims.h"
 #include "ingest.h"
 #include "keys.h"
 #include "piece.h"
@@ -47,10 +49,12 @@ typedef struct SluiceBatch
 	MemoryContext context;		/* of the batch */
 
 	/* Made by run. */
+	SluiceClaims claims;
 	SluiceKeys	keys;
 	SluiceItem **sorted;		/* keyed items, by key and stream */
 	int			nsorted;
-	uint64		known;			/* keys that the current generation knew: worth probing */
+	uint64		known;			/* records that were found settled: by their keys, or by their sequences */
+	bool		known_keys;		/* worth probing for */
 } SluiceBatch;
 
 /* Add the records of a stream. */

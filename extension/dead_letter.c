@@ -33,28 +33,32 @@ enum
 	COL_ADDRESS,
 	COL_RECEIVED_AT,
 	COL_ONCE,
+	COL_PRODUCER,
+	COL_SEQUENCE,
 	NCOLS
 };
 
 /* $1 stream id, $2 stream name, $3.. the columns.  once: not where the same letter is open already. */
 static const char insert_letters[] =
 	"INSERT INTO sluice.dead_letters (stream, stream_name, key, key_text, payload, sqlstate, message, detail, hint, "
-	"context, constraint_name, client_address, received_at) "
+	"context, constraint_name, client_address, received_at, producer, sequence) "
 	"SELECT $1, $2, l.key, l.key_text, l.payload, l.sqlstate, l.message, l.detail, l.hint, l.context, "
-	"l.constraint_name, l.address, l.received_at "
+	"l.constraint_name, l.address, l.received_at, l.producer, l.sequence "
 	"FROM ROWS FROM (unnest($3), unnest($4), unnest($5), unnest($6), unnest($7), unnest($8), unnest($9), "
-	"unnest($10), unnest($11), unnest($12), unnest($13), unnest($14)) AS l (key, key_text, payload, sqlstate, "
-	"message, detail, hint, context, constraint_name, address, received_at, once) "
+	"unnest($10), unnest($11), unnest($12), unnest($13), unnest($14), unnest($15), unnest($16)) AS l (key, key_text, payload, sqlstate, "
+	"message, detail, hint, context, constraint_name, address, received_at, once, producer, sequence) "
 	"WHERE NOT l.once OR NOT EXISTS (SELECT FROM sluice.dead_letters d WHERE d.stream = $1 AND d.key = l.key "
 	"AND d.state = 'open' AND d.payload IS NOT DISTINCT FROM l.payload)";
 
 static const Oid element_types[NCOLS] = {
-	UUIDOID, TEXTOID, BYTEAOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID
+	UUIDOID, TEXTOID, BYTEAOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID,
+	UUIDOID, INT8OID
 };
 
 static const Oid array_types[NCOLS] = {
 	UUIDARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID,
+	UUIDARRAYOID, INT8ARRAYOID
 };
 
 typedef struct Columns
@@ -117,7 +121,11 @@ put_item(Columns *columns, const SluiceItem *item)
 	put_text(columns, COL_CONSTRAINT, item->reason->constraint);
 	put_text(columns, COL_ADDRESS, record->sender->address[0] != '\0' ? record->sender->address : NULL);
 	columns->values[COL_RECEIVED_AT][columns->n] = TimestampTzGetDatum(record->received_at - SLUICE_EPOCH_OFFSET);
-	columns->values[COL_ONCE][columns->n] = BoolGetDatum(item->conflicts);
+	/* A sequence counts each of its letters: it never leaves one out. */
+	columns->values[COL_ONCE][columns->n] = BoolGetDatum(item->conflicts && item->claim == NULL);
+	columns->values[COL_PRODUCER][columns->n] = UUIDPGetDatum((pg_uuid_t *) record->sender->producer.id);
+	columns->nulls[COL_PRODUCER][columns->n] = columns->nulls[COL_SEQUENCE][columns->n] = item->claim == NULL;
+	columns->values[COL_SEQUENCE][columns->n] = Int64GetDatum((int64) record->sequence);
 	columns->n++;
 }
 

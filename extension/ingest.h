@@ -45,11 +45,21 @@ typedef struct SluiceGroup
  */
 extern PGDLLEXPORT bool sluice_ingest_groups(SluiceGroup *groups, int ngroups);
 
+typedef enum SluiceOpenResult
+{
+	SLUICE_OPEN_DONE,			/* the sender has its stream_id, its epoch, and the answer in its opening */
+	SLUICE_OPEN_REFUSED,		/* *refusal tells why */
+	SLUICE_OPEN_BUSY,			/* another transaction has the producer's row, or changes the stream: try again later */
+	SLUICE_OPEN_UNCONFIRMED,	/* the wait for a synchronous standby was given up: no answer may go out */
+	SLUICE_OPEN_FAILED			/* for callers that catch what is thrown */
+} SluiceOpenResult;
+
 /*
- * The id of a stream by name ("" = the default stream), or 0 with *refusal
- * telling why not.  Runs a transaction of its own.  Throws on what is transient.
+ * Find the sender's stream by its name ("" = the default stream); where the
+ * sender is sequenced, give its producer a new epoch in it (rule P5), durably.
+ * Runs a transaction of its own.  Throws on what is transient.
  */
-extern PGDLLEXPORT int32 sluice_ingest_find_stream(const char *name, SluiceRefusal *refusal);
+extern PGDLLEXPORT SluiceOpenResult sluice_ingest_open(SluiceSender *sender, SluiceRefusal *refusal);
 
 /* Is the extension installed in this database, at a version that this library serves?  Runs a transaction of its own. */
 extern PGDLLEXPORT bool sluice_extension_installed(void);

@@ -14,25 +14,21 @@
 #include "ingest.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "batch.h"
 #include "catalog.h"
 #include "commands/extension.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
-#include "replication/syncrep.h"
-#include "replication/walsender.h"
-#include "replication/walsender_private.h"
 #include "settings.h"
 #include "sqlstate.h"
+#include "standbys.h"
 #include "stream.h"
-#include "storage/proc.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
+#include "worker_transaction.h"
+#include "access/xlog.h"
 
 /* So many batches more are run the slower way after one that needed it. */
 #define SLOW_BATCHES 16
@@ -53,74 +49,6 @@ static MemoryContext batch_context = NULL;
 static ErrorData *last_error = NULL;	/* in batch_context */
 static bool standbys_given_up = false;
 
-/* The table sluice.streams that the ids of this worker's senders come from: another CREATE EXTENSION makes another. */
-static Oid	installation = InvalidOid;
-
-static int
-sync_wait_mode(void)
-{
-	return synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_WRITE ? SYNC_REP_WAIT_WRITE :
-		synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY ? SYNC_REP_WAIT_APPLY : SYNC_REP_WAIT_FLUSH;
-}
-
-static bool
-standbys_have(XLogRecPtr lsn)
-{
-	bool		wanted;
-	bool		have;
-
-	LWLockAcquire(SyncRepLock, LW_SHARED);
-	wanted = (WalSndCtl->sync_standbys_status & SYNC_STANDBY_INIT) != 0 ?
-		(WalSndCtl->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0 : (SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0');
-	have = !wanted || WalSndCtl->lsn[sync_wait_mode()] >= lsn;
-	LWLockRelease(SyncRepLock);
-	return have;
-}
-
-/*
- * COMMIT has waited for the standbys, but a cancel ends that wait with nothing
- * but a warning.  A verdict must not: wait again, until they have it or we are
- * told to stop.
- */
-static bool
-standbys_confirm(XLogRecPtr lsn)
-{
-	if (!SyncRepRequested() || XLogRecPtrIsInvalid(lsn))
-		return true;
-	while (!standbys_have(lsn))
-	{
-		if (ProcDiePending)
-			return false;
-		HOLD_INTERRUPTS();
-		SyncRepWaitForLSN(lsn, true);
-		RESUME_INTERRUPTS();
-	}
-	return true;
-}
-
-/* Partitions, foreign keys and triggers take locks of their own; waiting for them is bounded. */
-static void
-apply_lock_timeout(void)
-{
-	static int	applied = -1;
-	char		text[16];
-
-	if (applied == sluice_lock_timeout)
-		return;
-	snprintf(text, sizeof(text), "%d", sluice_lock_timeout);
-	SetConfigOption("lock_timeout", text, PGC_SUSET, PGC_S_SESSION);
-	applied = sluice_lock_timeout;
-}
-
-static void
-start_transaction(void)
-{
-	apply_lock_timeout();
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	XactIsoLevel = XACT_READ_COMMITTED;
-}
-
 /* The errors of a transaction that we run end here; only termination goes on. */
 static void
 end_failed_transaction(void)
@@ -136,12 +64,33 @@ end_failed_transaction(void)
 	MemoryContextSwitchTo(batch_context);
 }
 
+/* One word of refusal for each run.  Where there is no memory for it, the run stays pending. */
+static bool
+set_refusal(SluiceItem *item, SluiceItem *previous)
+{
+	if (previous != NULL && previous->verdict == SLUICE_REFUSED &&
+		sluice_record_first(previous->record) == sluice_record_first(item->record))
+		return previous->record->verdict == SLUICE_REFUSED;
+	free(item->record->refusal);
+	item->record->refusal = malloc(sizeof(SluiceRefusal));
+	if (item->record->refusal == NULL)
+		return false;
+	*item->record->refusal = *item->claim->refusal;
+	return true;
+}
+
 static void
 set_verdicts(const SluiceBatch *batch)
 {
 	for (int s = 0; s < batch->nshares; s++)
 		for (int i = 0; i < batch->shares[s].nitems; i++)
-			batch->shares[s].items[i].record->verdict = batch->shares[s].items[i].verdict;
+		{
+			SluiceItem *item = &batch->shares[s].items[i];
+
+			if (item->verdict == SLUICE_REFUSED && !set_refusal(item, i > 0 ? item - 1 : NULL))
+				continue;
+			item->record->verdict = item->verdict;
+		}
 }
 
 /*
@@ -168,7 +117,7 @@ run_transaction(SluiceBatch *batch)
 
 	PG_TRY();
 	{
-		start_transaction();
+		sluice_worker_transaction_start();
 		if (!sluice_batch_run(batch))
 		{
 			AbortCurrentTransaction();
@@ -182,7 +131,7 @@ run_transaction(SluiceBatch *batch)
 			wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
 			CommitTransactionCommand();
 			outcome = COMMITTED;
-			confirmed = !wrote || standbys_confirm(XactLastCommitEnd);
+			confirmed = !wrote || sluice_standbys_confirm(XactLastCommitEnd);
 		}
 	}
 	PG_CATCH();
@@ -207,7 +156,7 @@ make_batch(SluiceGroup *groups, int ngroups, bool careful)
 	SluiceBatch batch = {
 		.careful = careful,
 		.probe = careful || probing_batches > 0,
-		.installation = installation,
+		.installation = sluice_worker_installation(),
 		.context = batch_context
 	};
 
@@ -248,7 +197,7 @@ run_groups(SluiceGroup *groups, int ngroups, bool careful)
 			return FAILED;
 		}
 	}
-	if (outcome == COMMITTED && batch.known > 0)
+	if (outcome == COMMITTED && batch.known_keys)
 		probing_batches = SLOW_BATCHES;
 	return outcome;
 }
@@ -327,6 +276,14 @@ count_attempts(SluiceGroup *groups, int ngroups)
 				groups[g].records[i]->attempts = 1;
 }
 
+/* Nothing that a subtransaction would have been needed for. */
+static bool
+is_plain(SluiceVerdict verdict)
+{
+	return verdict == SLUICE_STORED || verdict == SLUICE_DUPLICATE || verdict == SLUICE_DECLARED ||
+		verdict == SLUICE_RESENT || verdict == SLUICE_REFUSED;
+}
+
 bool
 sluice_ingest_groups(SluiceGroup *groups, int ngroups)
 {
@@ -346,7 +303,7 @@ sluice_ingest_groups(SluiceGroup *groups, int ngroups)
 		clean = careful_batches > 0;
 		for (int g = 0; g < ngroups; g++)
 			for (int i = 0; i < groups[g].nrecords && clean; i++)
-				clean = groups[g].records[i]->verdict == SLUICE_STORED || groups[g].records[i]->verdict == SLUICE_DUPLICATE;
+				clean = is_plain(groups[g].records[i]->verdict);
 		careful_batches = clean ? careful_batches - 1 : SLOW_BATCHES;
 	}
 	if (probing_batches > 0)
@@ -363,51 +320,8 @@ sluice_extension_installed(void)
 {
 	bool		installed;
 
-	start_transaction();
+	sluice_worker_transaction_start();
 	installed = OidIsValid(get_extension_oid("pg_sluice", true)) && OidIsValid(sluice_catalog_find("streams"));
 	CommitTransactionCommand();
 	return installed;
-}
-
-static void
-refuse_call(SluiceRefusal *refusal, int status, const char *message)
-{
-	char	   *utf8 = pg_server_to_any(message, strlen(message), PG_UTF8);
-
-	refusal->status = status;
-	snprintf(refusal->message, sizeof(refusal->message), "%.*s",
-			 pg_encoding_mbcliplen(PG_UTF8, utf8, strlen(utf8), sizeof(refusal->message) - 1), utf8);
-}
-
-#define STATUS_NOT_FOUND 5
-#define STATUS_UNAVAILABLE 14
-
-int32
-sluice_ingest_find_stream(const char *name, SluiceRefusal *refusal)
-{
-	char	   *server_name;
-	SluiceStream *stream;
-	int32		id;
-
-	start_transaction();
-	if (installation == InvalidOid)
-		installation = sluice_catalog_find("streams");
-	if (installation != sluice_catalog_find("streams"))
-	{
-		/* This worker is about to end, too. */
-		refuse_call(refusal, STATUS_UNAVAILABLE, "extension pg_sluice was dropped: try again");
-		CommitTransactionCommand();
-		return 0;
-	}
-	if (!pg_verify_mbstr(PG_UTF8, name, strlen(name), true))
-		name = "?";
-	server_name = pg_any_to_server(name, strlen(name), PG_UTF8);
-	stream = sluice_stream_by_name(server_name);
-	id = stream != NULL ? stream->id : 0;
-	if (stream == NULL && *name == '\0')
-		refuse_call(refusal, STATUS_NOT_FOUND, "there is no default stream: name one in the metadata \"sluice-stream\"");
-	else if (stream == NULL)
-		refuse_call(refusal, STATUS_NOT_FOUND, psprintf("stream \"%s\" does not exist: make it with sluice.create_stream()", server_name));
-	CommitTransactionCommand();
-	return id;
 }

@@ -13,6 +13,7 @@
 #include "isolate.h"
 
 #include "access/xact.h"
+#include "claims.h"
 #include "settings.h"
 #include "sqlstate.h"
 #include "utils/memutils.h"
@@ -26,11 +27,26 @@ typedef struct Isolation
 	SluicePiece *piece;
 	SluiceItem **items;			/* all of them */
 	int			nitems;
+	SluiceItem **run;			/* room for those that are tried */
 	bool		patient;
 	int			stored;			/* pieces stored so far */
 	int			futile;			/* records that failed alone, not by their data, before anything was stored */
 	ErrorData  *last;			/* what the last of these raised */
 } Isolation;
+
+/* Those of a run that need not wait for a record before them.  False: there are none. */
+static bool
+choose_run(Isolation *isolation, int from, int n)
+{
+	SluicePiece *piece = isolation->piece;
+
+	piece->items = isolation->run;
+	piece->nitems = 0;
+	for (int i = from; i < from + n; i++)
+		if (!isolation->items[i]->barred)
+			isolation->run[piece->nitems++] = isolation->items[i];
+	return piece->nitems > 0;
+}
 
 /* Store a run of the items in a subtransaction.  NULL, or the error, with everything undone. */
 static ErrorData *
@@ -42,8 +58,9 @@ try_run(Isolation *isolation, int from, int n)
 	ErrorData  *volatile error = NULL;
 	volatile bool done = false;
 
-	piece->items = isolation->items + from;
-	piece->nitems = n;
+	if (!choose_run(isolation, from, n))
+		return NULL;
+	n = piece->nitems;
 	while (!done && error == NULL)
 	{
 		bool		fired_deferred = piece->target->fires_deferred;
@@ -90,14 +107,66 @@ refuse(SluicePiece *piece, SluiceItem *item, ErrorData *error)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Would the next record of the same producer be stored?  It must not be, before
+ * this one, but that it could be shows that the stream is not in trouble.
+ */
+static bool
+successor_stores(Isolation *isolation, int at)
+{
+	SluiceClaim *claim = isolation->items[at]->claim;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	SluicePiece *piece = isolation->piece;
+	volatile bool stored = false;
+	int			next = at + 1;
+
+	while (next < isolation->nitems && isolation->items[next]->claim != claim)
+		next++;
+	if (next == isolation->nitems)
+		return false;
+	piece->items = isolation->items + next;
+	piece->nitems = 1;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		stored = sluice_piece_store(piece);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	piece->items[0]->verdict = SLUICE_PENDING;
+	piece->items[0]->reason = NULL;
+	return stored;
+}
+
+/* A record of a producer stays without a verdict: so do all behind it. */
+static void
+bar_successors(Isolation *isolation, int at)
+{
+	SluiceClaim *claim = isolation->items[at]->claim;
+
+	for (int i = at + 1; claim != NULL && i < isolation->nitems; i++)
+		if (isolation->items[i]->claim == claim)
+			isolation->items[i]->barred = true;
+}
+
 /* A record failed alone, but not by its data. */
 static void
-settle_stubborn(Isolation *isolation, SluiceItem *item, ErrorData *error)
+settle_stubborn(Isolation *isolation, int at, ErrorData *error)
 {
+	SluiceItem *item = isolation->items[at];
 	SluiceRecord *record = item->record;
 
 	record->attempts++;
-	if (isolation->stored > 0)
+	if (isolation->stored > 0 || (item->claim != NULL && !record->singled && successor_stores(isolation, at)))
 		record->singled = true;
 	else if (!record->singled)
 	{
@@ -107,6 +176,8 @@ settle_stubborn(Isolation *isolation, SluiceItem *item, ErrorData *error)
 	}
 	if (record->singled && record->attempts >= sluice_max_attempts)
 		refuse(isolation->piece, item, error);
+	else
+		bar_successors(isolation, at);
 }
 
 static void
@@ -115,7 +186,7 @@ settle_single(Isolation *isolation, int at, ErrorData *error)
 	if (sluice_sqlstate_class(error->sqlerrcode) == SLUICE_ERROR_DATA)
 		refuse(isolation->piece, isolation->items[at], error);
 	else if (isolation->patient)
-		settle_stubborn(isolation, isolation->items[at], error);
+		settle_stubborn(isolation, at, error);
 	else
 		ReThrowError(error);
 }
@@ -179,6 +250,7 @@ sluice_isolate_store(SluicePiece *piece, bool patient)
 		.piece = piece,
 		.items = piece->items,
 		.nitems = piece->nitems,
+		.run = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(SluiceItem *) * piece->nitems),
 		.patient = patient
 	};
 
@@ -190,6 +262,6 @@ sluice_isolate_store(SluicePiece *piece, bool patient)
 		ReThrowError(isolation.last);
 	/* Neighbours may have been stored after a record had failed, too. */
 	for (int i = 0; i < isolation.nitems; i++)
-		if (isolation.items[i]->verdict == SLUICE_PENDING)
+		if (isolation.items[i]->verdict == SLUICE_PENDING && !isolation.items[i]->barred)
 			isolation.items[i]->record->singled = true;
 }

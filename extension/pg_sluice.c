@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "abi.h"
+#include "connections.h"
 #include "fmgr.h"
 #include "launcher.h"
 #include "miscadmin.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	sluice_shared_install();
+	sluice_connections_install();
 	sluice_launcher_register();
 }
 

@@ -31,6 +31,7 @@ typedef struct SluiceItem
 {
 	SluiceRecord *record;
 	struct SluiceShare *share;	/* the records of its stream in this batch */
+	struct SluiceClaim *claim;	/* of its producer, where it has a sequence (claims.h) */
 	struct SluiceItem *leader;	/* an earlier record of the batch with the same key and payload */
 	SluiceReason *reason;		/* where the verdict is dead-lettered: why; NULL: known as such */
 	SluiceVerdict verdict;		/* so far; PENDING: none, to be tried later */
@@ -38,6 +39,7 @@ typedef struct SluiceItem
 	bool		has_key;
 	bool		renews;			/* its key is known as dead-lettered, with another payload */
 	bool		conflicts;		/* its key is known with another payload */
+	bool		barred;			/* one of its producer's before it has to wait */
 } SluiceItem;
 
 typedef struct SluicePiece
@@ -79,6 +81,7 @@ typedef struct SluiceRowWriter
 	EState	   *estate;			/* for defaults; made when first needed */
 	ExprState **defaults;		/* [nfields] */
 	char		key_text[40];
+	char		producer_text[40];
 } SluiceRowWriter;
 
 extern void sluice_row_writer_begin(SluiceRowWriter *writer, SluicePiece *piece);

@@ -78,18 +78,25 @@ text_value(const char *text, size_t length)
 	return value;
 }
 
+/* 16 bytes as a UUID is written. */
+static SluiceValue
+uuid_value(char *out, size_t size, const uint8 *id)
+{
+	snprintf(out, size, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+			 id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7],
+			 id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
+	return text_value(out, 36);
+}
+
 /* The key: for a text column as it was sent, for a uuid column as it is remembered. */
 static SluiceValue
 key_value(SluiceRowWriter *writer, SluiceRecord *record, const SluiceColumn *shape)
 {
+	if (record->key_length == 0)
+		return (SluiceValue) {.kind = SLUICE_VALUE_NULL};
 	if (shape->type == SLUICE_COLUMN_TEXT)
 		return text_value(record->key_text, record->key_length);
-	snprintf(writer->key_text, sizeof(writer->key_text),
-			 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-			 record->key[0], record->key[1], record->key[2], record->key[3], record->key[4], record->key[5],
-			 record->key[6], record->key[7], record->key[8], record->key[9], record->key[10], record->key[11],
-			 record->key[12], record->key[13], record->key[14], record->key[15]);
-	return text_value(writer->key_text, 36);
+	return uuid_value(writer->key_text, sizeof(writer->key_text), record->key);
 }
 
 /* inet takes the host alone. */
@@ -134,9 +141,16 @@ envelope_value(SluiceRowWriter *writer, SluiceItem *item, const SluiceField *fie
 			role = GetUserNameFromId(GetUserId(), false);
 			role = pg_server_to_any(role, strlen(role), PG_UTF8);
 			return text_value(role, strlen(role));
-		case SLUICE_ENVELOPE_PRODUCER:	/* keyed records have neither */
-		case SLUICE_ENVELOPE_SEQUENCE:
+		case SLUICE_ENVELOPE_PRODUCER:
+			if (record->sequence != 0)
+				return uuid_value(writer->producer_text, sizeof(writer->producer_text), record->sender->producer.id);
 			break;
+		case SLUICE_ENVELOPE_SEQUENCE:
+			if (record->sequence == 0)
+				break;
+			value.kind = SLUICE_VALUE_INT;
+			value.integer = (int64) record->sequence;
+			return value;
 	}
 	return value;
 }

@@ -15,6 +15,16 @@
 #include <stdint.h>
 
 #define SLUICE_KEY_SIZE 16
+#define SLUICE_PRODUCER_SIZE 16
+#define SLUICE_UID_SIZE 16
+#define SLUICE_NONCES_MAX 64
+
+/* sluice.v1.GapReason is 1 to this; from the second one on it is a loss. */
+#define SLUICE_GAP_REASONS 8
+#define SLUICE_GAP_FIRST_LOSS 6
+
+/* Dead letters that an answer to SLUICE_OPEN names at most. */
+#define SLUICE_DEAD_MAX 1000
 
 /* Microseconds from 1970-01-01, which received_at counts from, to 2000-01-01, which PostgreSQL's time counts from. */
 #define SLUICE_EPOCH_OFFSET INT64_C(946684800000000)
@@ -27,6 +37,8 @@ typedef enum SluiceVerdict
 	SLUICE_DUPLICATE,			/* its key is known as stored */
 	SLUICE_DEAD_LETTERED,		/* in sluice.dead_letters, or its key is known as such */
 	SLUICE_FILTERED,			/* a trigger swallowed the row */
+	SLUICE_DECLARED,			/* a gap, which is on the books now */
+	SLUICE_RESENT,				/* its producer's sequence was settled before */
 	SLUICE_OPENED,				/* answer to SLUICE_OPEN: the stream is there */
 	SLUICE_REFUSED				/* its call cannot go on: see refusal */
 } SluiceVerdict;
@@ -35,8 +47,43 @@ typedef enum SluiceVerdict
 typedef struct SluiceRefusal
 {
 	int			status;			/* gRPC status code */
+	const char *reason;			/* a word of proto/sluice.proto, static; or NULL */
+	uint64_t	last_sequence;	/* with FENCED and FORKED: the producer's, as the server has it */
 	char		message[256];	/* UTF-8, tells the user what to do */
 } SluiceRefusal;
+
+/*
+ * What a producer asks and is told when it opens.  Allocated with malloc by the
+ * network thread, which frees it; the main thread's while it has the SLUICE_OPEN.
+ */
+typedef struct SluiceOpening
+{
+	uint8_t		stream_uid[SLUICE_UID_SIZE];
+	bool		has_stream_uid;
+	uint64_t	nonces[SLUICE_NONCES_MAX];	/* the newest last */
+	int			nnonces;
+	uint64_t	sent;
+	uint64_t	acked_through;
+
+	/* The answer. */
+	uint64_t	last_sequence;
+	uint32_t	last_crc;
+	bool		last_is_gap;
+	uint8_t		uid[SLUICE_UID_SIZE];
+	uint64_t	dead[SLUICE_DEAD_MAX];
+	int			ndead;
+	bool		more_dead;
+} SluiceOpening;
+
+/* Who sends over a call of Publish. */
+typedef struct SluiceProducer
+{
+	uint8_t		id[SLUICE_PRODUCER_SIZE];
+	uint64_t	nonce;			/* of this run of it */
+	uint64_t	epoch;			/* of this call: the main thread's, set by SLUICE_OPEN */
+	uint32_t	block;			/* the main thread's: where its row was last seen */
+	uint16_t	offset;			/* 0: nowhere yet */
+} SluiceProducer;
 
 /* What the records of one call share.  Owned by the network thread, which keeps it while a record points to it. */
 typedef struct SluiceSender
@@ -44,14 +91,24 @@ typedef struct SluiceSender
 	char	   *stream;			/* name of the stream, "" for the default one */
 	char	   *address;		/* of the client: "127.0.0.1:4711", "unix:" */
 	int32_t		stream_id;		/* the main thread's: resolved by SLUICE_OPEN */
+	bool		sequenced;		/* its records have sequences: producer says whose */
+	SluiceProducer producer;
+	SluiceOpening *opening;		/* while SLUICE_OPEN is under way; sequenced only */
+	int32_t		claim;			/* the ingest transaction's, within one batch */
+	void	   *call;			/* the network thread's */
 } SluiceSender;
 
 typedef enum SluiceRecordKind
 {
 	SLUICE_DATA = 0,
+	SLUICE_GAP,					/* sequences that the producer will not send */
 	SLUICE_OPEN					/* no data: asks whether the sender's stream is there */
 } SluiceRecordKind;
 
+/*
+ * Records that came in one message lie one behind the other and are handed over
+ * as one, by the first of them: a run.  They come back when all are settled.
+ */
 typedef struct SluiceRecord
 {
 	SluiceSender *sender;
@@ -62,6 +119,11 @@ typedef struct SluiceRecord
 	uint32_t	key_length;
 	uint32_t	payload_length;
 	int64_t		received_at;	/* microseconds since 1970-01-01 UTC */
+	uint64_t	sequence;		/* its producer's number; 0: none.  A gap: its first */
+	uint64_t	through;		/* a gap: its last one */
+	uint32_t	run;			/* records of its run */
+	uint32_t	at;				/* which of them it is, from 0 */
+	uint32_t	run_bytes;		/* of payloads and keys of the run; in the first one */
 
 	/* Set by the ingest transaction. */
 	uint8_t		key[SLUICE_KEY_SIZE];
@@ -75,10 +137,18 @@ typedef struct SluiceRecord
 
 	uint8_t		kind;			/* SluiceRecordKind */
 	uint8_t		verdict;		/* SluiceVerdict */
+	uint8_t		reason;			/* a gap: sluice.v1.GapReason */
 	bool		has_payload;	/* false: the sender left the payload out */
 	bool		keyed;			/* key and payload_hash are computed */
 	bool		singled;		/* it once failed alone while its neighbours were stored */
 	uint8_t		delay;			/* the backlog's: how long it is parked next, as a step */
 } SluiceRecord;
+
+/* The first record of its run. */
+static inline SluiceRecord *
+sluice_record_first(SluiceRecord *record)
+{
+	return record - record->at;
+}
 
 #endif							/* SLUICE_RECORD_H */

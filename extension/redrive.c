@@ -55,11 +55,13 @@ enum
 	COL_KEY_TEXT,
 	COL_PAYLOAD,
 	COL_RECEIVED_AT,
-	COL_ADDRESS
+	COL_ADDRESS,
+	COL_PRODUCER,
+	COL_SEQUENCE
 };
 
 static const char select_letters[] =
-	"SELECT id, stream, key, key_text, payload, received_at, client_address FROM sluice.dead_letters "
+	"SELECT id, stream, key, key_text, payload, received_at, client_address, producer, sequence FROM sluice.dead_letters "
 	"WHERE state = 'open' AND ($1 IS NULL OR stream = $1) AND ($2 IS NULL OR id = ANY ($2)) AND id > $3 "
 	"ORDER BY id LIMIT " CHUNK " FOR UPDATE";
 
@@ -75,6 +77,13 @@ letter_record(HeapTuple row, TupleDesc desc, SluiceRecord *record)
 	sender->stream = "";
 	value = SPI_getbinval(row, desc, COL_ADDRESS, &isnull);
 	sender->address = isnull ? "" : TextDatumGetCString(value);
+	/* For envelope columns only: the producer's account was settled with the letter. */
+	value = SPI_getbinval(row, desc, COL_PRODUCER, &isnull);
+	if (!isnull)
+	{
+		memcpy(sender->producer.id, DatumGetUUIDP(value)->data, SLUICE_PRODUCER_SIZE);
+		record->sequence = DatumGetInt64(SPI_getbinval(row, desc, COL_SEQUENCE, &isnull));
+	}
 	record->received_at = DatumGetTimestampTz(SPI_getbinval(row, desc, COL_RECEIVED_AT, &isnull)) + SLUICE_EPOCH_OFFSET;
 	record->key_text = "";
 	record->payload = (const uint8_t *) "";

@@ -1,11 +1,12 @@
 /*
  * statistics.c
- *		Shared memory as SQL sees it: what is behind sluice.stat_streams and
- *		sluice.stat_workers.
+ *		Shared memory as SQL sees it: what is behind sluice.stat_streams,
+ *		sluice.stat_workers and sluice.stat_connections.
  */
 #include "postgres.h"
 
 #include "commands/dbcommands.h"
+#include "connections.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "ingest.h"
@@ -14,12 +15,15 @@
 #include "stream.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 PGDLLEXPORT Datum sluice_stat_streams(PG_FUNCTION_ARGS);
 PGDLLEXPORT Datum sluice_stat_workers(PG_FUNCTION_ARGS);
+PGDLLEXPORT Datum sluice_stat_connections(PG_FUNCTION_ARGS);
 
 PG_FUNCTION_INFO_V1(sluice_stat_streams);
 PG_FUNCTION_INFO_V1(sluice_stat_workers);
+PG_FUNCTION_INFO_V1(sluice_stat_connections);
 
 static const char *const hold_names[] = {
 	[SLUICE_HOLD_NONE] = NULL,
@@ -161,6 +165,145 @@ sluice_stat_workers(PG_FUNCTION_ARGS)
 			continue;
 		worker_row(i, &status, values, nulls);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+enum
+{
+	CONNECTION_WORKER,
+	CONNECTION_PID,
+	CONNECTION_METHOD,
+	CONNECTION_ADDRESS,
+	CONNECTION_CLIENT,
+	CONNECTION_STREAM,
+	CONNECTION_PRODUCER,
+	CONNECTION_CONNECTED_AT,
+	CONNECTION_RECEIVED,
+	CONNECTION_ACKNOWLEDGED,
+	CONNECTION_RECORDS,
+	CONNECTION_BYTES,
+	CONNECTION_LAST_MESSAGE_AT,
+	CONNECTION_BUFFERED_RECORDS,
+	CONNECTION_BUFFERED_BYTES,
+	CONNECTION_OLDEST_AGE,
+	CONNECTION_CLOCK_OFFSET,
+	CONNECTION_REPORTED_AT,
+	CONNECTION_COLUMNS
+};
+
+static const char *const connection_methods[] = {
+	[SLUICE_CONNECTION_NONE] = NULL,
+	[SLUICE_CONNECTION_INGEST_DATA] = "IngestData",
+	[SLUICE_CONNECTION_PUBLISH] = "Publish",
+};
+
+/* What a client tells need not fit. */
+static Datum
+clipped_datum(uint64 value)
+{
+	return Int64GetDatum((int64) Min(value, (uint64) PG_INT64_MAX));
+}
+
+static Datum
+interval_datum(int64 microseconds)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	/* Half of the range: an interval of the whole one cannot be printed or negated. */
+	interval->time = Max(Min(microseconds, PG_INT64_MAX / 2), -(PG_INT64_MAX / 2));
+	return IntervalPGetDatum(interval);
+}
+
+static Datum
+time_datum(int64 since_1970)
+{
+	return TimestampTzGetDatum(since_1970 - SLUICE_EPOCH_OFFSET);
+}
+
+static Datum
+text_datum(const char *utf8)
+{
+	return CStringGetTextDatum(sluice_stream_text(utf8, strlen(utf8)));
+}
+
+static Datum
+producer_datum(const SluiceConnection *connection)
+{
+	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+
+	memcpy(uuid->data, connection->producer, UUID_LEN);
+	return UUIDPGetDatum(uuid);
+}
+
+/* The columns of the client's report. */
+static void
+connection_report(const SluiceConnection *connection, Datum *values, bool *nulls)
+{
+	if (connection->reported_at == 0)
+	{
+		for (int i = CONNECTION_BUFFERED_RECORDS; i <= CONNECTION_REPORTED_AT; i++)
+			nulls[i] = true;
+		return;
+	}
+	values[CONNECTION_BUFFERED_RECORDS] = clipped_datum(connection->buffered_records);
+	values[CONNECTION_BUFFERED_BYTES] = clipped_datum(connection->buffered_bytes);
+	values[CONNECTION_OLDEST_AGE] = interval_datum((int64) Min(connection->oldest_age, PG_INT64_MAX / 1000) * 1000);
+	values[CONNECTION_CLOCK_OFFSET] = interval_datum(connection->clock_offset);
+	values[CONNECTION_REPORTED_AT] = time_datum(connection->reported_at);
+}
+
+static void
+connection_row(int worker, int pid, const SluiceConnection *connection, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, CONNECTION_COLUMNS * sizeof(bool));
+	values[CONNECTION_WORKER] = Int32GetDatum(worker + 1);
+	values[CONNECTION_PID] = Int32GetDatum(pid);
+	values[CONNECTION_METHOD] = CStringGetTextDatum(connection_methods[connection->method]);
+	values[CONNECTION_ADDRESS] = text_datum(connection->address);
+	nulls[CONNECTION_CLIENT] = connection->client[0] == '\0';
+	if (!nulls[CONNECTION_CLIENT])
+		values[CONNECTION_CLIENT] = text_datum(connection->client);
+	nulls[CONNECTION_STREAM] = connection->stream_id == 0;
+	values[CONNECTION_STREAM] = Int32GetDatum(connection->stream_id);
+	nulls[CONNECTION_PRODUCER] = !connection->has_producer;
+	if (connection->has_producer)
+		values[CONNECTION_PRODUCER] = producer_datum(connection);
+	values[CONNECTION_CONNECTED_AT] = time_datum(connection->connected_at);
+	values[CONNECTION_RECEIVED] = clipped_datum(connection->received);
+	values[CONNECTION_ACKNOWLEDGED] = clipped_datum(connection->answered);
+	values[CONNECTION_RECORDS] = clipped_datum(connection->records);
+	values[CONNECTION_BYTES] = clipped_datum(connection->bytes);
+	nulls[CONNECTION_LAST_MESSAGE_AT] = connection->last_message_at == 0;
+	values[CONNECTION_LAST_MESSAGE_AT] = time_datum(connection->last_message_at);
+	connection_report(connection, values, nulls);
+}
+
+/* The calls of the workers of this database. */
+Datum
+sluice_stat_connections(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int worker = 0; worker < SLUICE_MAX_WORKERS; worker++)
+	{
+		SluiceWorkerStatus status;
+
+		sluice_shared_worker_status(worker, &status);
+		if (status.pid == 0 || status.database != MyDatabaseId)
+			continue;
+		for (int slot = 0; slot < SLUICE_CONNECTIONS; slot++)
+		{
+			SluiceConnection connection;
+			Datum		values[CONNECTION_COLUMNS] = {0};
+			bool		nulls[CONNECTION_COLUMNS];
+
+			if (!sluice_connections_read(worker, slot, &connection))
+				continue;
+			connection_row(worker, status.pid, &connection, values, nulls);
+			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		}
 	}
 	return (Datum) 0;
 }

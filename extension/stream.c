@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/uuid.h"
 
 const char *const sluice_envelope_names[SLUICE_ENVELOPE_ITEMS] = {
 	"key", "received_at", "client_address", "role", "producer", "sequence"
@@ -241,6 +242,7 @@ load_stream(HeapTuple tuple, Relation rel)
 #define VALUE(column) attribute(tuple, rel, attribute_number(rel, column))
 	stream->context = context;
 	stream->id = DatumGetInt32(VALUE("id"));
+	memcpy(stream->uid, DatumGetUUIDP(VALUE("uid"))->data, SLUICE_UID_SIZE);
 	stream->name = TEXT("name");
 	stream->target = DatumGetObjectId(VALUE("target"));
 	stream->owner = DatumGetObjectId(VALUE("owner"));

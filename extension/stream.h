@@ -13,6 +13,7 @@
 
 #include "datatype/timestamp.h"
 #include "format.h"
+#include "record.h"
 
 /* What of the envelope can fill a column. */
 typedef enum SluiceEnvelopeItem
@@ -32,6 +33,7 @@ extern const char *const sluice_envelope_names[SLUICE_ENVELOPE_ITEMS];
 typedef struct SluiceStream
 {
 	int32		id;
+	uint8		uid[SLUICE_UID_SIZE];
 	char	   *name;
 	Oid			target;
 	Oid			owner;

@@ -490,6 +490,8 @@ sluice_drop_stream(PG_FUNCTION_ARGS)
 	(void) sluice_catalog_execute("UPDATE sluice.dead_letters SET state = 'discarded', settled_at = now(), settled_by = $2, "
 								  "settle_reason = 'the stream was dropped' WHERE stream = $1 AND state = 'open'",
 								  2, types, values, NULL, SPI_OK_UPDATE);
+	(void) sluice_catalog_execute("DELETE FROM sluice.producers WHERE stream = $1", 1, types, values, NULL, SPI_OK_DELETE);
+	(void) sluice_catalog_execute("DELETE FROM sluice.gaps WHERE stream = $1", 1, types, values, NULL, SPI_OK_DELETE);
 	(void) sluice_catalog_execute("DELETE FROM sluice.streams WHERE id = $1", 1, types, values, NULL, SPI_OK_DELETE);
 	if (PG_GETARG_BOOL(1))
 		drop_target(target);

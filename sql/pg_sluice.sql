@@ -101,6 +101,8 @@ CREATE TABLE sluice.dead_letters (
 	stream_name text NOT NULL,
 	key uuid,
 	key_text text,
+	producer uuid,
+	sequence bigint,
 	payload bytea,
 	sqlstate text NOT NULL,
 	message text NOT NULL,
@@ -118,14 +120,83 @@ CREATE TABLE sluice.dead_letters (
 	CHECK ((state = 'open') = (settled_at IS NULL))
 );
 CREATE INDEX dead_letters_open ON sluice.dead_letters (stream, key) WHERE state = 'open';
+CREATE INDEX dead_letters_producer ON sluice.dead_letters (stream, producer, sequence) WHERE producer IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('sluice.dead_letters', '');
 SELECT pg_catalog.pg_extension_config_dump('sluice.dead_letters_id_seq', '');
 
 COMMENT ON TABLE sluice.dead_letters IS 'records that the target refused, whole, with the reason; settled by sluice.redrive or sluice.discard, never deleted by them';
 COMMENT ON COLUMN sluice.dead_letters.key IS 'the idempotency key as it is remembered (16 bytes); NULL: the record came without one';
 COMMENT ON COLUMN sluice.dead_letters.key_text IS 'the key as it was sent; NULL where it was not valid text';
+COMMENT ON COLUMN sluice.dead_letters.producer IS 'the producer that sent it, with its number in sequence; NULL: it came without one';
 COMMENT ON COLUMN sluice.dead_letters.payload IS 'the payload as it was sent; NULL: the record came without one';
 COMMENT ON COLUMN sluice.dead_letters.state IS 'open: to be settled; redriven: stored by sluice.redrive; duplicate: its key had been stored meanwhile; discarded: by sluice.discard or with its stream';
+
+--
+-- Producers
+--
+
+-- last_sequence comes from the wire, stored and filtered from COPY's count, dead_lettered, declared and lost from
+-- rows written in the same transaction: that they add up is checked by the ingest transaction, too.
+CREATE TABLE sluice.producers (
+	stream integer NOT NULL,
+	producer uuid NOT NULL,
+	last_sequence bigint NOT NULL CHECK (last_sequence >= 0),
+	nonce bigint NOT NULL,
+	epoch bigint NOT NULL,
+	stored bigint NOT NULL DEFAULT 0 CHECK (stored >= 0),
+	duplicate bigint NOT NULL DEFAULT 0 CHECK (duplicate >= 0),
+	dead_lettered bigint NOT NULL DEFAULT 0 CHECK (dead_lettered >= 0),
+	filtered bigint NOT NULL DEFAULT 0 CHECK (filtered >= 0),
+	declared bigint NOT NULL DEFAULT 0 CHECK (declared >= 0),
+	lost bigint NOT NULL DEFAULT 0 CHECK (lost >= 0),
+	resent bigint NOT NULL DEFAULT 0,
+	opened_at timestamptz NOT NULL,
+	retired boolean NOT NULL DEFAULT false,
+	last_crc bigint,
+	PRIMARY KEY (stream, producer),
+	CONSTRAINT producers_explained CHECK (last_sequence = stored + duplicate + dead_lettered + filtered + declared + lost)
+) WITH (fillfactor = 50);
+SELECT pg_catalog.pg_extension_config_dump('sluice.producers', '');
+
+COMMENT ON TABLE sluice.producers IS 'how far each producer of a stream has come; written in the transactions that store its records, deleted only with its stream';
+COMMENT ON COLUMN sluice.producers.last_sequence IS 'all sequences from 1 to this one are settled';
+COMMENT ON COLUMN sluice.producers.nonce IS 'of the run of the producer that opened last: a copy of its buffer is told by it';
+COMMENT ON COLUMN sluice.producers.epoch IS 'of the call that may store: any other one is refused';
+COMMENT ON COLUMN sluice.producers.stored IS 'stored in the target';
+COMMENT ON COLUMN sluice.producers.duplicate IS 'came with an idempotency key that was known';
+COMMENT ON COLUMN sluice.producers.dead_lettered IS 'written to sluice.dead_letters';
+COMMENT ON COLUMN sluice.producers.filtered IS 'swallowed by a trigger of the target';
+COMMENT ON COLUMN sluice.producers.declared IS 'declared as dropped by the producer''s own settings: see sluice.gaps';
+COMMENT ON COLUMN sluice.producers.lost IS 'declared as lost: see sluice.gaps';
+COMMENT ON COLUMN sluice.producers.resent IS 'records sent again though they had been settled: not part of the account';
+COMMENT ON COLUMN sluice.producers.retired IS 'not shown in sluice.ledger: sluice.retire_producer; a call of it brings it back';
+COMMENT ON COLUMN sluice.producers.last_crc IS 'CRC-32 of the payload of the record last_sequence; NULL: that is a gap';
+
+CREATE TABLE sluice.gaps (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	stream integer NOT NULL,
+	producer uuid NOT NULL,
+	reason text NOT NULL CHECK (reason IN ('full', 'newest', 'compacted', 'too_large', 'lost_tail', 'server_lost', 'damaged', 'previous_stream')),
+	first bigint NOT NULL,
+	last bigint NOT NULL,
+	dropped bigint NOT NULL CHECK (dropped BETWEEN 1 AND last - first + 1),
+	declared_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE INDEX gaps_producer ON sluice.gaps (stream, producer, first);
+SELECT pg_catalog.pg_extension_config_dump('sluice.gaps', '');
+SELECT pg_catalog.pg_extension_config_dump('sluice.gaps_id_seq', '');
+
+COMMENT ON TABLE sluice.gaps IS 'sequences that their producers declared as not coming, a row for each transaction and reason; never deleted but with their stream';
+COMMENT ON COLUMN sluice.gaps.reason IS 'the producer''s wish: full (its buffer, the oldest went), newest (its buffer was full, the newest did not get in), compacted, too_large, lost_tail (not yet on its disk when the power went); a loss: server_lost, damaged, previous_stream';
+COMMENT ON COLUMN sluice.gaps.dropped IS 'how many of the sequences from first to last';
+
+CREATE VIEW sluice.ledger AS
+	SELECT p.stream, s.name, p.producer, 1::bigint AS first, p.last_sequence AS last, p.stored, p.duplicate, p.dead_lettered,
+		p.filtered, p.declared, p.lost,
+		p.last_sequence - (p.stored + p.duplicate + p.dead_lettered + p.filtered + p.declared + p.lost) AS unexplained
+	FROM sluice.producers p LEFT JOIN sluice.streams s ON s.id = p.stream
+	WHERE NOT p.retired;
+COMMENT ON VIEW sluice.ledger IS 'what became of every sequence from first to last of each producer; unexplained is 0, or something is wrong with pg_sluice';
 
 --
 -- Functions
@@ -176,6 +247,10 @@ CREATE FUNCTION sluice.discard(ids bigint[], reason text)
 RETURNS bigint AS 'MODULE_PATHNAME', 'sluice_discard' LANGUAGE C STRICT;
 COMMENT ON FUNCTION sluice.discard IS 'give open dead letters up, with a reason; returns how many';
 
+CREATE FUNCTION sluice.retire_producer(stream text, producer uuid)
+RETURNS void AS 'MODULE_PATHNAME', 'sluice_retire_producer' LANGUAGE C STRICT;
+COMMENT ON FUNCTION sluice.retire_producer IS 'leave a producer that will not come back out of sluice.ledger; what is known of it is kept, and it reappears if it does come back';
+
 CREATE FUNCTION sluice.streams_changed()
 RETURNS trigger AS 'MODULE_PATHNAME', 'sluice_streams_changed' LANGUAGE C;
 COMMENT ON FUNCTION sluice.streams_changed IS 'tells all sessions and workers to read sluice.streams again';
@@ -220,6 +295,30 @@ COMMENT ON VIEW sluice.stat_streams IS 'what happened to the records of each str
 
 CREATE VIEW sluice.stat_workers AS SELECT * FROM sluice.stat_workers();
 COMMENT ON VIEW sluice.stat_workers IS 'the workers of the server, their calls and the CPU time of their two threads';
+
+CREATE FUNCTION sluice.stat_connections(OUT worker integer, OUT pid integer, OUT method text,
+	OUT client_address text, OUT client text, OUT stream integer, OUT producer uuid,
+	OUT connected_at timestamptz, OUT records_received bigint, OUT acknowledged bigint,
+	OUT records_in_flight bigint, OUT bytes_in_flight bigint, OUT last_message_at timestamptz,
+	OUT buffered_records bigint, OUT buffered_bytes bigint, OUT oldest_age interval,
+	OUT clock_offset interval, OUT reported_at timestamptz)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_connections' LANGUAGE C STRICT;
+
+CREATE VIEW sluice.stat_connections AS
+	SELECT c.worker, c.pid, c.method, NULL::name AS role, c.client_address, c.client, c.stream, s.name, c.producer,
+		c.connected_at, c.records_received, c.acknowledged, c.records_in_flight, c.bytes_in_flight, c.last_message_at,
+		c.buffered_records, c.buffered_bytes, c.oldest_age, c.clock_offset, c.reported_at
+	FROM sluice.stat_connections() c LEFT JOIN sluice.streams s ON s.id = c.stream;
+COMMENT ON VIEW sluice.stat_connections IS 'the open calls that send records to this database, up to 1024 of each worker, as they were a tenth of a second ago at most';
+COMMENT ON COLUMN sluice.stat_connections.method IS 'IngestData or Publish';
+COMMENT ON COLUMN sluice.stat_connections.role IS 'the role that the call acts as; NULL: the owner of its stream';
+COMMENT ON COLUMN sluice.stat_connections.client IS 'program and version, as the client of Publish names itself';
+COMMENT ON COLUMN sluice.stat_connections.stream IS 'NULL: the call still waits for its stream to be looked up';
+COMMENT ON COLUMN sluice.stat_connections.acknowledged IS 'of the records received, those that were answered';
+COMMENT ON COLUMN sluice.stat_connections.records_in_flight IS 'received and not answered yet';
+COMMENT ON COLUMN sluice.stat_connections.buffered_records IS 'that wait at the client, by its own last report; this column and the next four are NULL without one';
+COMMENT ON COLUMN sluice.stat_connections.oldest_age IS 'of the oldest record that waits at the client, when it reported';
+COMMENT ON COLUMN sluice.stat_connections.clock_offset IS 'how far the client''s clock was ahead of the server''s when it reported, the report''s journey included';
 
 REVOKE ALL ON ALL TABLES IN SCHEMA sluice FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sluice FROM PUBLIC;

@@ -3,7 +3,8 @@
  *		The records that have arrived and have no verdict yet, and which of them
  *		come next.
  *
- * Each stream has a queue of records that are ready, in order of arrival, and
+ * Records come and go in runs, by the first of each (record.h); "record" below is
+ * a run.  Each stream has a queue of records that are ready, in order of arrival, and
  * a queue of parked records for each length of delay.  All that wait in one of
  * these were parked for the same time, so its first is due first and no queue
  * needs sorting.  What is due again goes to the front of the ready ones: it came
@@ -45,7 +46,8 @@ typedef struct Stream
 
 	/* While a batch is chosen. */
 	SluiceRecord *cursor;		/* first ready record that is not chosen */
-	size_t		chosen;
+	size_t		chosen;			/* runs */
+	size_t		chosen_records;
 } Stream;
 
 struct SluiceBacklog
@@ -182,7 +184,7 @@ sluice_backlog_add(SluiceBacklog *backlog, SluiceRecord *record)
 		return false;
 	record->delay = 0;
 	sluice_queue_append(&stream->ready, record);
-	backlog->count++;
+	backlog->count += record->run;
 	return true;
 }
 
@@ -197,7 +199,7 @@ sluice_backlog_park(SluiceBacklog *backlog, int32_t stream_id, SluiceRecord *rec
 		record->delay++;
 	sluice_queue_append(&stream->parked[step], record);
 	stream->nparked++;
-	backlog->count++;
+	backlog->count += record->run;
 }
 
 void
@@ -207,8 +209,10 @@ sluice_backlog_return(SluiceBacklog *backlog, int32_t stream_id,
 	Stream	   *stream = stream_find(backlog, stream_id);
 
 	for (int i = nrecords - 1; i >= 0; i--)
+	{
 		sluice_queue_prepend(&stream->ready, records[i]);
-	backlog->count += nrecords;
+		backlog->count += records[i]->run;
+	}
 }
 
 /* ---- holds ---- */
@@ -301,7 +305,7 @@ choose_streams(SluiceBacklog *backlog, int64_t now)
 	{
 		Stream	   *stream = backlog->streams[(i + backlog->turn) % backlog->nstreams];
 
-		stream->chosen = 0;
+		stream->chosen = stream->chosen_records = 0;
 		stream->cursor = NULL;
 		stream_unpark(stream, now);
 		if (!stream_due(stream, now))
@@ -328,22 +332,16 @@ choose_streams(SluiceBacklog *backlog, int64_t now)
 	return healthy;
 }
 
-static size_t
-record_bytes(const SluiceRecord *record)
-{
-	return (size_t) record->payload_length + record->key_length;
-}
-
-/* Choose records of a stream up to its quota and as the batch has room. */
+/* Choose runs of a stream up to its quota and as the batch has room. */
 static void
 choose_records(Stream *stream, Choice *choice, size_t quota_records, size_t quota_bytes)
 {
 	size_t		bytes = 0;
 
-	while (stream->cursor != NULL && stream->chosen < quota_records &&
+	while (stream->cursor != NULL && stream->chosen_records < quota_records &&
 		   choice->records < choice->max_records)
 	{
-		size_t		more = record_bytes(stream->cursor);
+		size_t		more = stream->cursor->run_bytes;
 
 		if (choice->records > 0 && choice->bytes + more > choice->max_bytes)
 			break;
@@ -351,8 +349,9 @@ choose_records(Stream *stream, Choice *choice, size_t quota_records, size_t quot
 			break;
 		bytes += more;
 		choice->bytes += more;
-		choice->records++;
+		choice->records += stream->cursor->run;
 		stream->chosen++;
+		stream->chosen_records += stream->cursor->run;
 		stream->cursor = stream->cursor->next;
 	}
 }
@@ -405,6 +404,19 @@ make_room(SluiceBacklog *backlog, size_t nrecords)
 	return true;
 }
 
+/* The records of a run that have no verdict yet. */
+static size_t
+take_run(SluiceBacklog *backlog, SluiceRecord *first, SluiceRecord **records)
+{
+	size_t		n = 0;
+
+	backlog->count -= first->run;
+	for (uint32_t i = 0; i < first->run; i++)
+		if (first[i].verdict == SLUICE_PENDING)
+			records[n++] = &first[i];
+	return n;
+}
+
 int
 sluice_backlog_take(SluiceBacklog *backlog, int64_t now,
 					size_t max_records, size_t max_bytes,
@@ -432,11 +444,10 @@ sluice_backlog_take(SluiceBacklog *backlog, int64_t now,
 		portion = &backlog->portions[nportions++];
 		portion->stream_id = stream->id;
 		portion->records = &backlog->records[taken];
-		portion->nrecords = (int) stream->chosen;
 		for (size_t j = 0; j < stream->chosen; j++)
-			backlog->records[taken++] = sluice_queue_pop(&stream->ready);
+			taken += take_run(backlog, sluice_queue_pop(&stream->ready), &backlog->records[taken]);
+		portion->nrecords = (int) (&backlog->records[taken] - portion->records);
 	}
-	backlog->count -= taken;
 	*portions = backlog->portions;
 	return nportions;
 }
@@ -481,7 +492,7 @@ stream_remove_parked(SluiceBacklog *backlog, Stream *stream)
 		if (record != NULL)
 		{
 			stream->nparked--;
-			backlog->count--;
+			backlog->count -= record->run;
 			return record;
 		}
 	}
@@ -495,7 +506,7 @@ stream_remove(SluiceBacklog *backlog, Stream *stream)
 
 	if (record == NULL)
 		return stream_remove_parked(backlog, stream);
-	backlog->count--;
+	backlog->count -= record->run;
 	return record;
 }
 

@@ -3,6 +3,9 @@
  *		The records that have arrived and have no verdict yet, and which of them
  *		come next.
  *
+ * What goes in and out are runs, each by its first record; only what is taken
+ * for a batch comes as single records.
+ *
  * Plain C, without clock and I/O: time is an argument, in microseconds of any
  * monotonic clock.  The records belong to the main thread; the backlog links
  * them through their own members and takes memory only for streams and for
@@ -44,7 +47,7 @@ extern SluiceBacklog *sluice_backlog_create(void);
 /* Its records stay with the caller. */
 extern void sluice_backlog_free(SluiceBacklog *backlog);
 
-/* How many records wait in it; what was taken does not count. */
+/* How many records, of all runs, wait in it; what was taken does not count. */
 extern size_t sluice_backlog_count(const SluiceBacklog *backlog);
 
 /* A new record, to the end of its sender's stream.  False: no memory for a new stream. */
@@ -55,8 +58,9 @@ extern bool sluice_backlog_add(SluiceBacklog *backlog, SluiceRecord *record);
  * Streams that are due share the batch evenly; what one of them leaves goes to the
  * others.  A stream that was held is tried apart from the others, in
  * turns with them, until it has succeeded once.  Returns the number of portions,
- * ascending by stream; 0: nothing is due; -1: no memory.  Every record taken is to be
- * settled by the caller, parked or returned.
+ * ascending by stream; 0: nothing is due; -1: no memory.  A run is taken whole, but for the
+ * records that have their verdict already, also where it has more than the limit.  Every
+ * run taken is to be settled by the caller, parked or returned.
  */
 extern int	sluice_backlog_take(SluiceBacklog *backlog, int64_t now,
 								size_t max_records, size_t max_bytes,

@@ -37,6 +37,7 @@
 
 static const SluiceMethod *const methods[] = {
 	&sluice_ingest_call_method,
+	&sluice_publish_call_method,
 	&sluice_health_check_method,
 	&sluice_health_watch_method,
 	&sluice_reflection_v1_method,

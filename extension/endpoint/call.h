@@ -37,6 +37,7 @@
 typedef struct SluiceCall SluiceCall;
 typedef struct SluiceMethod SluiceMethod;
 struct SluiceNetwork;
+struct SluiceRecord;
 
 /* What a completion queue event does.  Tags live as long as what they belong to. */
 typedef struct SluiceTag
@@ -57,6 +58,12 @@ struct SluiceMethod
 	void		(*drained) (SluiceCall *call);
 	void		(*over) (SluiceCall *call);
 	bool		(*destroy) (SluiceCall *call);
+
+	/* Of carriers (carrier.h) alone. */
+	void		(*proceed) (SluiceCall *call);	/* send the next thing, if it is time for it */
+	void		(*resume) (SluiceCall *call);	/* there may be room again: read on */
+	void		(*settled) (SluiceCall *call, struct SluiceRecord *record);	/* back from the main thread */
+	void		(*forget) (SluiceCall *call);	/* free the records that did not come back */
 };
 
 struct SluiceCall
@@ -117,6 +124,7 @@ extern uint8_t *sluice_call_message_bytes(grpc_byte_buffer *message, size_t *len
 
 /* The methods. */
 extern const SluiceMethod sluice_ingest_call_method;
+extern const SluiceMethod sluice_publish_call_method;
 extern const SluiceMethod sluice_health_check_method;
 extern const SluiceMethod sluice_health_watch_method;
 extern const SluiceMethod sluice_reflection_v1_method;

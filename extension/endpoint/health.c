@@ -2,8 +2,8 @@
  * health.c
  *		grpc.health.v1.Health: Check and Watch.
  *
- * What is known: "" (the server) and "ingestion.IngestionService"; both serve
- * or both do not.
+ * What is known: "" (the server), "ingestion.IngestionService" and
+ * "sluice.v1.SluiceService"; all serve or none does.
  */
 #include "health.h"
 
@@ -56,7 +56,8 @@ read_request(HealthCall *health, grpc_byte_buffer *message)
 	}
 	health->asked = true;
 	health->known = request->service[0] == '\0' ||
-		strcmp(request->service, "ingestion.IngestionService") == 0;
+		strcmp(request->service, "ingestion.IngestionService") == 0 ||
+		strcmp(request->service, "sluice.v1.SluiceService") == 0;
 	grpc__health__v1__health_check_request__free_unpacked(request, NULL);
 	return true;
 }

@@ -21,9 +21,6 @@
  * drains.  Its status goes out after the last answer.  Where the client left,
  * the call stays until the main thread has given back its records.
  */
-#include "ingest_call.h"
-
-#include <stdarg.h>
 #include <stddef.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,32 +30,18 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/slice.h>
 
+#include "carrier.h"
 #include "envelope.h"
-#include "sender.h"
 #include "thread.h"
-
-/* Paused calls looked at in one turn of the loop. */
-#define RESUME_STEP 16
 
 /* A message is asked for where there would be room for one of this size. */
 #define EXPECTED_MESSAGE 256
 
 typedef struct SluiceIngestCall
 {
-	SluiceCall	call;			/* first, for the casts */
-	TAILQ_ENTRY(SluiceIngestCall) answering_link;
-	TAILQ_ENTRY(SluiceIngestCall) paused_link;
-	bool		answering;
-	bool		paused;
-	bool		ending;
-	SluiceSender sender;
-	SluiceShare *share;
-	SluiceUsage usage;
+	SluiceCarrier carrier;		/* first, for the casts */
 	SluiceParcelList out;
 	SluiceParcelList answers;
-	grpc_byte_buffer *held;
-	int			end_status;
-	char		end_message[256];
 	uint64_t	verdicts[SLUICE_FILTERED + 1];	/* that were answered */
 } SluiceIngestCall;
 
@@ -76,103 +59,28 @@ static const struct
 
 #define TRAILING_COUNTS (sizeof(trailing_counts) / sizeof(trailing_counts[0]))
 
-static SluiceIngestCall *
-ingest_of(SluiceSender *sender)
-{
-	return (SluiceIngestCall *) ((char *) sender - offsetof(SluiceIngestCall, sender));
-}
-
-/* Have the loop look after this call before it waits again. */
-static void
-schedule(SluiceIngestCall *ingest)
-{
-	if (ingest->answering || ingest->call.grpc == NULL)
-		return;
-	ingest->answering = true;
-	TAILQ_INSERT_TAIL(&ingest->call.network->answering, ingest, answering_link);
-}
-
-static void
-pause_reading(SluiceIngestCall *ingest)
-{
-	SluiceNetwork *network = ingest->call.network;
-
-	if (ingest->paused)
-		return;
-	ingest->paused = true;
-	TAILQ_INSERT_TAIL(&network->paused, ingest, paused_link);
-	network->npaused++;
-}
-
-static void
-unpause(SluiceIngestCall *ingest)
-{
-	SluiceNetwork *network = ingest->call.network;
-
-	if (!ingest->paused)
-		return;
-	ingest->paused = false;
-	TAILQ_REMOVE(&network->paused, ingest, paused_link);
-	network->npaused--;
-}
-
-static void
-drop_held(SluiceIngestCall *ingest)
-{
-	if (ingest->held != NULL)
-		grpc_byte_buffer_destroy(ingest->held);
-	ingest->held = NULL;
-}
-
-static void finish(SluiceIngestCall *ingest, grpc_status_code status, const char *format,...)
-			__attribute__((format(printf, 3, 4)));
-
-/* Nothing more is read; the first reason stands. */
-static void
-finish(SluiceIngestCall *ingest, grpc_status_code status, const char *format,...)
-{
-	va_list		args;
-
-	if (ingest->ending)
-		return;
-	ingest->ending = true;
-	ingest->end_status = status;
-	va_start(args, format);
-	vsnprintf(ingest->end_message, sizeof(ingest->end_message), format, args);
-	va_end(args);
-	unpause(ingest);
-	drop_held(ingest);
-	schedule(ingest);
-}
-
 static SluiceParcel *
 take_parcel(SluiceIngestCall *ingest, size_t message_length)
 {
-	SluiceNetwork *network = ingest->call.network;
-	SluiceParcel *parcel = sluice_parcel_take(&network->pool, message_length);
+	SluiceParcel *parcel = sluice_parcel_take(&ingest->carrier.call.network->pool, message_length);
 
-	if (parcel == NULL)
-		return NULL;
-	parcel->record.sender = &ingest->sender;
-	sluice_room_take(&network->room, ingest->share, &ingest->usage, parcel->size);
+	if (parcel != NULL)
+		sluice_carrier_take_room(&ingest->carrier, 1, parcel->size);
 	return parcel;
 }
 
 static void
 give_parcel(SluiceIngestCall *ingest, SluiceParcel *parcel)
 {
-	SluiceNetwork *network = ingest->call.network;
-
-	sluice_room_give(&network->room, ingest->share, &ingest->usage, parcel->size);
-	sluice_parcel_give(&network->pool, parcel);
-	network->resume_left = network->npaused;
+	sluice_carrier_give_room(&ingest->carrier, 1, parcel->size);
+	sluice_parcel_give(&ingest->carrier.call.network->pool, parcel);
 }
 
 static void
 hand_over(SluiceIngestCall *ingest, SluiceParcel *parcel)
 {
 	TAILQ_INSERT_TAIL(&ingest->out, parcel, link);
-	sluice_thread_push(ingest->call.network, &parcel->record);
+	sluice_carrier_hand_over(&ingest->carrier, &parcel->record);
 }
 
 /* Begin: the stream is asked for. */
@@ -186,15 +94,10 @@ ingest_begin(SluiceCall *call, const grpc_metadata_array *metadata)
 
 	TAILQ_INIT(&ingest->out);
 	TAILQ_INIT(&ingest->answers);
-	sluice_sender_read(&ingest->sender, call->grpc, metadata);
-	if (ingest->sender.stream == NULL)
-	{
-		sluice_call_end(call, GRPC_STATUS_NOT_FOUND, "the name in sluice-stream is too long for a stream");
+	if (!sluice_carrier_begin(&ingest->carrier, metadata))
 		return;
-	}
-	ingest->share = sluice_room_join(&network->room, ingest->sender.stream);
-	if (ingest->sender.address == NULL || ingest->share == NULL ||
-		!sluice_room_has(&network->room, sluice_parcel_size(0)) ||
+	if (!sluice_carrier_join(&ingest->carrier) ||
+		!sluice_room_has(&network->room, 1, sluice_parcel_size(0)) ||
 		(parcel = take_parcel(ingest, 0)) == NULL)
 	{
 		sluice_thread_count(&network->refused_calls, 1);
@@ -212,19 +115,20 @@ ingest_begin(SluiceCall *call, const grpc_metadata_array *metadata)
 static bool
 may_read(const SluiceIngestCall *ingest)
 {
-	return sluice_room_admits(&ingest->call.network->room, ingest->share, &ingest->usage,
-							  sluice_parcel_size(EXPECTED_MESSAGE));
+	return sluice_carrier_has_room(&ingest->carrier, 1, sluice_parcel_size(EXPECTED_MESSAGE));
 }
 
 static void
 read_on(SluiceIngestCall *ingest)
 {
-	if (ingest->ending || ingest->call.over || ingest->call.reading)
+	SluiceCarrier *carrier = &ingest->carrier;
+
+	if (carrier->ending || carrier->call.over || carrier->call.reading)
 		return;
 	if (may_read(ingest))
-		sluice_call_read(&ingest->call);
+		sluice_call_read(&carrier->call);
 	else
-		pause_reading(ingest);
+		sluice_carrier_pause(carrier);
 }
 
 /* A payload in several parts is one part in a new parcel; NULL: out of memory. */
@@ -249,7 +153,7 @@ join_payload(SluiceIngestCall *ingest, SluiceParcel *parcel, size_t length, Slui
 static void
 admit(SluiceIngestCall *ingest, grpc_byte_buffer *message)
 {
-	SluiceNetwork *network = ingest->call.network;
+	SluiceNetwork *network = ingest->carrier.call.network;
 	size_t		length = grpc_byte_buffer_length(message);
 	SluiceParcel *parcel = take_parcel(ingest, length);
 	SluiceEnvelope envelope;
@@ -262,12 +166,12 @@ admit(SluiceIngestCall *ingest, grpc_byte_buffer *message)
 	if (valid && envelope.payload_parts > 1)
 		parcel = join_payload(ingest, parcel, length, &envelope);
 	if (parcel == NULL)
-		finish(ingest, GRPC_STATUS_RESOURCE_EXHAUSTED, "the worker is out of memory: try again later");
+		sluice_carrier_finish(&ingest->carrier, GRPC_STATUS_RESOURCE_EXHAUSTED, "the worker is out of memory: try again later");
 	else if (!valid)
-		finish(ingest, GRPC_STATUS_INVALID_ARGUMENT,
+		sluice_carrier_finish(&ingest->carrier, GRPC_STATUS_INVALID_ARGUMENT,
 			   "message is not an ingestion.IngestDataRequest: %s", error);
 	else if (envelope.key_length > SLUICE_KEY_LENGTH_MAX)
-		finish(ingest, GRPC_STATUS_INVALID_ARGUMENT,
+		sluice_carrier_finish(&ingest->carrier, GRPC_STATUS_INVALID_ARGUMENT,
 			   "idempotency_key has %u bytes: at most %d are allowed",
 			   (unsigned) envelope.key_length, SLUICE_KEY_LENGTH_MAX);
 	else
@@ -279,8 +183,10 @@ admit(SluiceIngestCall *ingest, grpc_byte_buffer *message)
 		record->payload = envelope.payload;
 		record->payload_length = envelope.payload_length;
 		record->has_payload = envelope.payload_parts > 0;
+		record->run_bytes = envelope.payload_length + envelope.key_length;
 		record->received_at = network->now;
 		sluice_thread_count(&network->records_received, 1);
+		sluice_board_received(&ingest->carrier.notice, 1, network->now);
 		hand_over(ingest, parcel);
 		return;
 	}
@@ -293,16 +199,15 @@ ingest_received(SluiceCall *call, grpc_byte_buffer *message)
 {
 	SluiceIngestCall *ingest = (SluiceIngestCall *) call;
 
-	if (ingest->ending)
+	if (ingest->carrier.ending)
 	{
 		grpc_byte_buffer_destroy(message);
 		return;
 	}
-	if (!sluice_room_admits(&call->network->room, ingest->share, &ingest->usage,
-							sluice_parcel_size(grpc_byte_buffer_length(message))))
+	if (!sluice_carrier_has_room(&ingest->carrier, 1, sluice_parcel_size(grpc_byte_buffer_length(message))))
 	{
-		ingest->held = message;
-		pause_reading(ingest);
+		ingest->carrier.held = message;
+		sluice_carrier_pause(&ingest->carrier);
 		return;
 	}
 	admit(ingest, message);
@@ -312,31 +217,13 @@ ingest_received(SluiceCall *call, grpc_byte_buffer *message)
 static void
 ingest_half_closed(SluiceCall *call)
 {
-	finish((SluiceIngestCall *) call, GRPC_STATUS_OK, "%s", "");
+	sluice_carrier_finish((SluiceCarrier *) call, GRPC_STATUS_OK, "%s", "");
 }
 
-void
-sluice_ingest_call_resume(SluiceNetwork *network)
+static void
+ingest_resume(SluiceCall *call)
 {
-	for (int step = 0; step < RESUME_STEP && network->resume_left > 0; step++)
-	{
-		SluiceIngestCall *ingest = TAILQ_FIRST(&network->paused);
-		grpc_byte_buffer *held;
-
-		if (ingest == NULL)
-		{
-			network->resume_left = 0;
-			return;
-		}
-		network->resume_left--;
-		unpause(ingest);
-		held = ingest->held;
-		ingest->held = NULL;
-		if (held != NULL)
-			ingest_received(&ingest->call, held);
-		else
-			read_on(ingest);
-	}
+	read_on((SluiceIngestCall *) call);
 }
 
 /* Answering. */
@@ -355,19 +242,21 @@ send_answer(SluiceIngestCall *ingest, SluiceParcel *parcel)
 
 	TAILQ_REMOVE(&ingest->answers, parcel, link);
 	ingest->verdicts[record->verdict]++;
+	sluice_board_answered(&ingest->carrier.notice, 1);
 	sluice_envelope_answer(GRPC_SLICE_START_PTR(slice), record->key_text, record->key_length,
 						   answer_status(record));
 	give_parcel(ingest, parcel);
 	/* This would end the burst: maybe the rest of it has come meanwhile. */
 	if (TAILQ_EMPTY(&ingest->answers))
-		sluice_thread_collect(ingest->call.network);
-	sluice_call_send(&ingest->call, slice, !TAILQ_EMPTY(&ingest->answers));
+		sluice_thread_collect(ingest->carrier.call.network);
+	sluice_call_send(&ingest->carrier.call, slice, !TAILQ_EMPTY(&ingest->answers));
 }
 
 /* The status, with the call's verdicts counted: an answer does not tell a duplicate from a new record. */
 static void
 end_call(SluiceIngestCall *ingest)
 {
+	SluiceCall *call = &ingest->carrier.call;
 	grpc_metadata trailers[TRAILING_COUNTS];
 	char		text[24];
 
@@ -378,11 +267,11 @@ end_call(SluiceIngestCall *ingest)
 		trailers[i].key = grpc_slice_from_static_string(trailing_counts[i].key);
 		trailers[i].value = grpc_slice_from_copied_string(text);
 	}
-	ingest->call.trailers = trailers;
-	ingest->call.ntrailers = TRAILING_COUNTS;
-	sluice_call_end(&ingest->call, ingest->end_status, ingest->end_message);
-	ingest->call.trailers = NULL;
-	ingest->call.ntrailers = 0;
+	call->trailers = trailers;
+	call->ntrailers = TRAILING_COUNTS;
+	sluice_call_end(call, ingest->carrier.end_status, ingest->carrier.end_message);
+	call->trailers = NULL;
+	call->ntrailers = 0;
 	for (size_t i = 0; i < TRAILING_COUNTS; i++)
 		grpc_slice_unref(trailers[i].value);
 }
@@ -391,14 +280,14 @@ end_call(SluiceIngestCall *ingest)
 static void
 send_next(SluiceIngestCall *ingest)
 {
-	SluiceCall *call = &ingest->call;
+	SluiceCall *call = &ingest->carrier.call;
 	SluiceParcel *parcel = TAILQ_FIRST(&ingest->answers);
 
 	if (call->over || call->sending)
 		return;
 	if (parcel != NULL)
 		send_answer(ingest, parcel);
-	else if (ingest->ending && TAILQ_EMPTY(&ingest->out))
+	else if (ingest->carrier.ending && ingest->carrier.out == 0)
 		end_call(ingest);
 }
 
@@ -408,18 +297,10 @@ ingest_sent(SluiceCall *call)
 	send_next((SluiceIngestCall *) call);
 }
 
-void
-sluice_ingest_call_answer(SluiceNetwork *network)
+static void
+ingest_proceed(SluiceCall *call)
 {
-	SluiceIngestCall *ingest;
-
-	while ((ingest = TAILQ_FIRST(&network->answering)) != NULL)
-	{
-		TAILQ_REMOVE(&network->answering, ingest, answering_link);
-		ingest->answering = false;
-		send_next(ingest);
-		sluice_call_settle(&ingest->call);
-	}
+	send_next((SluiceIngestCall *) call);
 }
 
 /* Back from the main thread. */
@@ -429,14 +310,13 @@ open_settled(SluiceIngestCall *ingest, const SluiceRecord *record)
 {
 	if (record->verdict == SLUICE_OPENED)
 	{
-		if (!ingest->ending)
-			sluice_call_open(&ingest->call);
+		if (!ingest->carrier.ending)
+			sluice_call_open(&ingest->carrier.call);
+		sluice_board_opened(&ingest->carrier.notice, ingest->carrier.sender.stream_id, NULL, NULL, 0);
 		read_on(ingest);
 	}
-	else if (record->refusal != NULL)
-		finish(ingest, record->refusal->status, "%s", record->refusal->message);
 	else
-		finish(ingest, GRPC_STATUS_UNAVAILABLE, "the server could not look for the stream: try again");
+		sluice_carrier_refused(&ingest->carrier, record->refusal, "the server could not look for the stream: try again");
 }
 
 static bool
@@ -450,41 +330,31 @@ data_settled(SluiceIngestCall *ingest, SluiceParcel *parcel)
 		case SLUICE_DUPLICATE:
 		case SLUICE_DEAD_LETTERED:
 		case SLUICE_FILTERED:
-			if (ingest->call.over || ingest->call.ended)
+			if (ingest->carrier.call.over || ingest->carrier.call.ended)
 				return false;
 			TAILQ_INSERT_TAIL(&ingest->answers, parcel, link);
 			return true;
 		case SLUICE_PENDING:
-			finish(ingest, GRPC_STATUS_UNAVAILABLE,
+			sluice_carrier_finish(&ingest->carrier, GRPC_STATUS_UNAVAILABLE,
 				   "the server did not come to store all records: send those without an answer again");
 			return false;
+		case SLUICE_DECLARED:
+		case SLUICE_RESENT:
 		case SLUICE_OPENED:
 		case SLUICE_REFUSED:
 			break;
 	}
-	if (record->refusal != NULL)
-		finish(ingest, record->refusal->status, "%s", record->refusal->message);
-	else
-		finish(ingest, GRPC_STATUS_UNAVAILABLE, "the stream takes no more records: try again");
+	sluice_carrier_refused(&ingest->carrier, record->refusal, "the stream takes no more records: try again");
 	return false;
 }
 
 static void
-clean_up(SluiceIngestCall *ingest)
+ingest_settled(SluiceCall *call, SluiceRecord *record)
 {
-	if (ingest->share != NULL)
-		sluice_room_leave(&ingest->call.network->room, ingest->share);
-	sluice_sender_free(&ingest->sender);
-}
-
-void
-sluice_ingest_call_settled(SluiceNetwork *network, SluiceRecord *record)
-{
-	SluiceIngestCall *ingest = ingest_of(record->sender);
+	SluiceIngestCall *ingest = (SluiceIngestCall *) call;
 	SluiceParcel *parcel = sluice_parcel_of(record);
 	bool		keep = false;
 
-	(void) network;
 	TAILQ_REMOVE(&ingest->out, parcel, link);
 	if (record->kind == SLUICE_OPEN)
 		open_settled(ingest, record);
@@ -492,75 +362,37 @@ sluice_ingest_call_settled(SluiceNetwork *network, SluiceRecord *record)
 		keep = data_settled(ingest, parcel);
 	if (!keep)
 		give_parcel(ingest, parcel);
-
-	if (ingest->call.grpc != NULL)
-		schedule(ingest);
-	else if (TAILQ_EMPTY(&ingest->out))
-	{
-		clean_up(ingest);
-		sluice_call_free(&ingest->call);
-	}
 }
 
 /* The end. */
 
 static void
-ingest_drained(SluiceCall *call)
+give_all(SluiceIngestCall *ingest, SluiceParcelList *list)
 {
-	finish((SluiceIngestCall *) call, GRPC_STATUS_UNAVAILABLE, "%s", call->network->drain_message);
+	SluiceParcel *parcel;
+
+	while ((parcel = TAILQ_FIRST(list)) != NULL)
+	{
+		TAILQ_REMOVE(list, parcel, link);
+		give_parcel(ingest, parcel);
+	}
 }
 
 static void
 ingest_over(SluiceCall *call)
 {
 	SluiceIngestCall *ingest = (SluiceIngestCall *) call;
-	SluiceParcel *parcel;
 
-	ingest->ending = true;
-	unpause(ingest);
-	drop_held(ingest);
-	while ((parcel = TAILQ_FIRST(&ingest->answers)) != NULL)
-	{
-		TAILQ_REMOVE(&ingest->answers, parcel, link);
-		give_parcel(ingest, parcel);
-	}
+	sluice_carrier_over(&ingest->carrier);
+	give_all(ingest, &ingest->answers);
 }
 
-static bool
-ingest_destroy(SluiceCall *call)
+static void
+ingest_forget(SluiceCall *call)
 {
 	SluiceIngestCall *ingest = (SluiceIngestCall *) call;
 
-	if (ingest->answering)
-	{
-		TAILQ_REMOVE(&call->network->answering, ingest, answering_link);
-		ingest->answering = false;
-	}
-	if (!TAILQ_EMPTY(&ingest->out))
-		return false;
-	clean_up(ingest);
-	return true;
-}
-
-void
-sluice_ingest_call_forget(SluiceNetwork *network)
-{
-	SluiceCall *call;
-
-	/* Only calls that wait for their records are left. */
-	while ((call = TAILQ_FIRST(&network->calls)) != NULL)
-	{
-		SluiceIngestCall *ingest = (SluiceIngestCall *) call;
-		SluiceParcel *parcel;
-
-		while ((parcel = TAILQ_FIRST(&ingest->out)) != NULL)
-		{
-			TAILQ_REMOVE(&ingest->out, parcel, link);
-			give_parcel(ingest, parcel);
-		}
-		clean_up(ingest);
-		sluice_call_free(call);
-	}
+	give_all(ingest, &ingest->out);
 }
 
 const SluiceMethod sluice_ingest_call_method = {
@@ -571,7 +403,11 @@ const SluiceMethod sluice_ingest_call_method = {
 	.received = ingest_received,
 	.half_closed = ingest_half_closed,
 	.sent = ingest_sent,
-	.drained = ingest_drained,
+	.drained = sluice_carrier_drained,
 	.over = ingest_over,
-	.destroy = ingest_destroy
+	.destroy = sluice_carrier_destroy,
+	.proceed = ingest_proceed,
+	.resume = ingest_resume,
+	.settled = ingest_settled,
+	.forget = ingest_forget
 };

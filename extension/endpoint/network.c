@@ -18,7 +18,7 @@
 
 #include <grpc/byte_buffer.h>
 
-#include "ingest_call.h"
+#include "carrier.h"
 #include "log.h"
 #include "thread.h"
 
@@ -82,6 +82,7 @@ init_plain(SluiceNetwork *network, const SluiceNetworkSettings *settings, char *
 	TAILQ_INIT(&network->paused);
 	sluice_room_init(&network->room, settings->max_in_flight, settings->memory);
 	sluice_parcel_pool_init(&network->pool, settings->memory / IDLE_PARCELS_PART);
+	sluice_board_init(&network->board, settings->connections);
 	network->listen_addresses = strdup(settings->listen_addresses);
 	network->settings.listen_addresses = network->listen_addresses;
 	network->wakeup_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -104,7 +105,7 @@ init_plain(SluiceNetwork *network, const SluiceNetworkSettings *settings, char *
 static void
 free_plain(SluiceNetwork *network)
 {
-	sluice_ingest_call_forget(network);
+	sluice_carrier_forget(network);
 	sluice_parcel_pool_free(&network->pool);
 	sluice_ring_free(&network->arrivals);
 	sluice_ring_free(&network->outcomes);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "connection.h"
 #include "handover.h"
 
 typedef struct SluiceNetworkSettings
@@ -26,6 +27,7 @@ typedef struct SluiceNetworkSettings
 	int			max_calls;			/* open calls of this worker */
 	int			keepalive_time_ms;
 	int			keepalive_timeout_ms;
+	SluiceConnectionSlot *connections;	/* SLUICE_CONNECTIONS, where calls are shown; or NULL */
 } SluiceNetworkSettings;
 
 typedef struct SluiceNetwork SluiceNetwork;

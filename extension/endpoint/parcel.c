@@ -61,6 +61,7 @@ sluice_parcel_take(SluiceParcelPool *pool, size_t message_length)
 		parcel->size = size;
 	}
 	memset(&parcel->record, 0, sizeof(parcel->record));
+	parcel->record.run = 1;
 	return parcel;
 }
 

@@ -50,20 +50,21 @@ sluice_room_leave(SluiceRoom *room, SluiceShare *share)
 }
 
 bool
-sluice_room_has(const SluiceRoom *room, size_t bytes)
+sluice_room_has(const SluiceRoom *room, size_t records, size_t bytes)
 {
-	if (room->usage.records >= room->max_records)
+	if (room->usage.records > 0 && (room->usage.records >= room->max_records ||
+									records > room->max_records - room->usage.records))
 		return false;
 	return room->usage.bytes == 0 ||
 		(room->usage.bytes < room->max_bytes && bytes <= room->max_bytes - room->usage.bytes);
 }
 
 static bool
-fits(const SluiceUsage *usage, size_t max_records, size_t max_bytes, size_t bytes)
+fits(const SluiceUsage *usage, size_t max_records, size_t max_bytes, size_t records, size_t bytes)
 {
 	if (usage->records == 0)
 		return true;
-	return usage->records < max_records &&
+	return usage->records < max_records && records <= max_records - usage->records &&
 		usage->bytes < max_bytes && bytes <= max_bytes - usage->bytes;
 }
 
@@ -86,47 +87,47 @@ smaller(size_t a, size_t b)
 
 bool
 sluice_room_admits(const SluiceRoom *room, const SluiceShare *share,
-				   const SluiceUsage *call, size_t bytes)
+				   const SluiceUsage *call, size_t records, size_t bytes)
 {
 	size_t		free_records;
 	size_t		free_bytes;
 
-	if (!sluice_room_has(room, bytes))
+	if (!sluice_room_has(room, records, bytes))
 		return false;
 	free_records = room->max_records - room->usage.records;
 	free_bytes = room->usage.bytes < room->max_bytes ? room->max_bytes - room->usage.bytes : 0;
 	return fits(&share->usage, stream_limit(room->max_records, room->usage.records),
-				stream_limit(room->max_bytes, room->usage.bytes), bytes) &&
+				stream_limit(room->max_bytes, room->usage.bytes), records, bytes) &&
 		fits(call, smaller(free_records / 2, SLUICE_CALL_RECORDS_MAX),
-			 smaller(free_bytes / 2, SLUICE_CALL_BYTES_MAX), bytes);
+			 smaller(free_bytes / 2, SLUICE_CALL_BYTES_MAX), records, bytes);
 }
 
 static void
-add(SluiceUsage *usage, size_t bytes)
+add(SluiceUsage *usage, size_t records, size_t bytes)
 {
-	usage->records++;
+	usage->records += records;
 	usage->bytes += bytes;
 }
 
 static void
-subtract(SluiceUsage *usage, size_t bytes)
+subtract(SluiceUsage *usage, size_t records, size_t bytes)
 {
-	usage->records--;
+	usage->records -= records;
 	usage->bytes -= bytes;
 }
 
 void
-sluice_room_take(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t bytes)
+sluice_room_take(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t records, size_t bytes)
 {
-	add(&room->usage, bytes);
-	add(&share->usage, bytes);
-	add(call, bytes);
+	add(&room->usage, records, bytes);
+	add(&share->usage, records, bytes);
+	add(call, records, bytes);
 }
 
 void
-sluice_room_give(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t bytes)
+sluice_room_give(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t records, size_t bytes)
 {
-	subtract(&room->usage, bytes);
-	subtract(&share->usage, bytes);
-	subtract(call, bytes);
+	subtract(&room->usage, records, bytes);
+	subtract(&share->usage, records, bytes);
+	subtract(call, records, bytes);
 }

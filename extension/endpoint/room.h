@@ -24,8 +24,8 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
-#define SLUICE_CALL_RECORDS_MAX 8192
-#define SLUICE_CALL_BYTES_MAX ((size_t) 2 * 1024 * 1024)
+#define SLUICE_CALL_RECORDS_MAX 16384
+#define SLUICE_CALL_BYTES_MAX ((size_t) 8 * 1024 * 1024)
 
 typedef struct SluiceUsage
 {
@@ -56,14 +56,14 @@ extern void sluice_room_init(SluiceRoom *room, size_t max_records, size_t max_by
 extern SluiceShare *sluice_room_join(SluiceRoom *room, const char *stream);
 extern void sluice_room_leave(SluiceRoom *room, SluiceShare *share);
 
-/* May this worker have another record of this size at all? */
-extern bool sluice_room_has(const SluiceRoom *room, size_t bytes);
+/* May this worker have so many more records, of this size together, at all? */
+extern bool sluice_room_has(const SluiceRoom *room, size_t records, size_t bytes);
 
-/* May this call have one? */
+/* May this call have them? */
 extern bool sluice_room_admits(const SluiceRoom *room, const SluiceShare *share,
-							   const SluiceUsage *call, size_t bytes);
+							   const SluiceUsage *call, size_t records, size_t bytes);
 
-extern void sluice_room_take(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t bytes);
-extern void sluice_room_give(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t bytes);
+extern void sluice_room_take(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t records, size_t bytes);
+extern void sluice_room_give(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t records, size_t bytes);
 
 #endif							/* SLUICE_ROOM_H */

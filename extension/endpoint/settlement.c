@@ -10,10 +10,6 @@
  *
  * From the moment a record was delivered it may be gone: nothing here looks
  * at it again.
- *
- * pg_cancel_backend cancels a transaction, where that is caught as any other
- * error.  Between transactions there is nothing to cancel, and an error there would
- * end the worker, so cancel requests are held off except while one runs.
  */
 #include "postgres.h"
 
@@ -21,22 +17,19 @@
 
 #include <time.h>
 
-#include "access/xact.h"
 #include "backlog.h"
+#include "cancel.h"
 #include "ingest.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "opening.h"
 #include "pgstat.h"
+#include "refusal.h"
 #include "settings.h"
 #include "shared.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-
-/* gRPC status codes, by their numbers on the wire. */
-#define STATUS_NOT_FOUND 5
-#define STATUS_FAILED_PRECONDITION 9
-#define STATUS_UNAVAILABLE 14
 
 /* A stream that is held, and what was said about it in the log. */
 typedef struct HeldStream
@@ -55,6 +48,7 @@ struct SluiceSettlement
 	SluiceNetwork *network;
 	SluiceRing *arrivals;
 	SluiceBacklog *backlog;
+	SluiceOpenings *openings;
 	HTAB	   *held;			/* of HeldStream */
 	MemoryContext context;		/* of one batch */
 	size_t		last_batch;		/* records in it */
@@ -85,6 +79,7 @@ sluice_settlement_create(SluiceNetwork *network)
 	settlement->held = hash_create("sluice held streams", 16, &control, HASH_ELEM | HASH_BLOBS);
 	settlement->context = AllocSetContextCreate(TopMemoryContext, "sluice settlement",
 												ALLOCSET_DEFAULT_SIZES);
+	settlement->openings = sluice_openings_create(network);
 	settlement->backlog = sluice_backlog_create();
 	if (settlement->backlog == NULL)
 		ereport(FATAL,
@@ -107,34 +102,9 @@ sluice_settlement_printable(char *text)
 /* ---- refusing ---- */
 
 static void
-deliver(SluiceSettlement *settlement, SluiceRecord *record)
-{
-	sluice_network_deliver(settlement->network, &record, 1);
-}
-
-/* The refusal is freed by the network thread, so it is malloc's. */
-static void
-refuse(SluiceSettlement *settlement, SluiceRecord *record, int status, const char *message)
-{
-	SluiceRefusal *refusal = malloc(sizeof(SluiceRefusal));
-	int			length = pg_encoding_mbcliplen(PG_UTF8, message, strlen(message),
-											   sizeof(refusal->message) - 1);
-
-	if (refusal == NULL)
-		ereport(FATAL,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	refusal->status = status;
-	memcpy(refusal->message, message, length);
-	refusal->message[length] = '\0';
-	record->refusal = refusal;
-	record->verdict = SLUICE_REFUSED;
-	deliver(settlement, record);
-}
-
-static void
 refuse_drained(SluiceSettlement *settlement, SluiceRecord *record)
 {
-	refuse(settlement, record, STATUS_UNAVAILABLE, settlement->drain_message);
+	sluice_refuse(settlement->network, record, SLUICE_STATUS_UNAVAILABLE, settlement->drain_message);
 }
 
 /* While draining: whatever would have to wait for another try. */
@@ -150,82 +120,7 @@ refuse_waiting(SluiceSettlement *settlement)
 		refuse_drained(settlement, record);
 }
 
-/* ---- transactions ---- */
-
-static void
-cancel_allowed(void)
-{
-	QueryCancelPending = false; /* it was meant for an earlier one */
-	QueryCancelHoldoffCount = 0;
-}
-
-static void
-cancel_ignored(void)
-{
-	QueryCancelHoldoffCount = 1;
-	QueryCancelPending = false;
-}
-
 /* ---- arrivals ---- */
-
-/* An opening could not be answered for a reason that may pass. */
-static void
-open_failed(SluiceSettlement *settlement, SluiceRecord *record)
-{
-	ErrorData  *error;
-	char	   *message;
-
-	MemoryContextSwitchTo(settlement->context);
-	error = CopyErrorData();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(settlement->context);
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg("could not look up a stream for a client: %s", error->message)));
-	message = psprintf("the stream could not be looked up (SQLSTATE %s), open the call again",
-					   unpack_sql_state(error->sqlerrcode));
-	settlement->suspects_drop = true;
-	refuse(settlement, record, STATUS_UNAVAILABLE, message);
-}
-
-static void
-collect_open(SluiceSettlement *settlement, SluiceRecord *record)
-{
-	SluiceRefusal refusal = {0};
-	volatile int32 stream_id = 0;
-	volatile bool failed = false;
-
-	if (settlement->draining)
-	{
-		refuse_drained(settlement, record);
-		return;
-	}
-	cancel_allowed();
-	PG_TRY();
-	{
-		stream_id = sluice_ingest_find_stream(record->sender->stream, &refusal);
-	}
-	PG_CATCH();
-	{
-		failed = true;
-		open_failed(settlement, record);
-	}
-	PG_END_TRY();
-	cancel_ignored();
-	MemoryContextSwitchTo(settlement->context);
-	if (failed)
-		return;
-
-	if (stream_id == 0)
-		refuse(settlement, record, refusal.status, refusal.message);
-	else
-	{
-		record->sender->stream_id = stream_id;
-		record->verdict = SLUICE_OPENED;
-		deliver(settlement, record);
-	}
-}
 
 static void
 collect_data(SluiceSettlement *settlement, SluiceRecord *record)
@@ -233,7 +128,7 @@ collect_data(SluiceSettlement *settlement, SluiceRecord *record)
 	if (settlement->giving_up)
 		refuse_drained(settlement, record);
 	else if (record->sender->stream_id == 0)
-		refuse(settlement, record, STATUS_FAILED_PRECONDITION, "the stream of this call was not opened");
+		sluice_refuse(settlement->network, record, SLUICE_STATUS_FAILED_PRECONDITION, "the stream of this call was not opened");
 	else if (!sluice_backlog_add(settlement->backlog, record))
 		ereport(FATAL,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -264,7 +159,7 @@ sluice_settlement_collect(SluiceSettlement *settlement)
 	{
 		if (record->kind == SLUICE_OPEN)
 		{
-			collect_open(settlement, record);
+			sluice_openings_add(settlement->openings, record);
 			continue;
 		}
 		if (record->sender->stream_id != stream_id)
@@ -274,10 +169,11 @@ sluice_settlement_collect(SluiceSettlement *settlement)
 			received = 0;
 		}
 		if (stream_id != 0)
-			received++;
+			received += record->run;
 		collect_data(settlement, record);
 	}
 	count_received(stream_id, received);
+	sluice_openings_retry(settlement->openings);
 	if (settlement->draining)
 		refuse_waiting(settlement);
 	MemoryContextReset(settlement->context);
@@ -387,9 +283,9 @@ settle_gone(SluiceSettlement *settlement, SluiceGroup *group,
 	hash_search(settlement->held, &group->stream_id, HASH_REMOVE, NULL);
 	sluice_shared_stream_forget(MyDatabaseId, group->stream_id);
 	for (int i = 0; i < npending; i++)
-		refuse(settlement, pending[i], STATUS_NOT_FOUND, message);
+		sluice_refuse(settlement->network, pending[i], SLUICE_STATUS_NOT_FOUND, message);
 	while ((record = sluice_backlog_remove(settlement->backlog, group->stream_id)) != NULL)
-		refuse(settlement, record, STATUS_NOT_FOUND, message);
+		sluice_refuse(settlement->network, record, SLUICE_STATUS_NOT_FOUND, message);
 }
 
 static void
@@ -401,7 +297,7 @@ settle_group(SluiceSettlement *settlement, SluiceGroup *group,
 		SluiceStreamCounters *counters = sluice_shared_stream_counters(MyDatabaseId, group->stream_id);
 
 		if (counters != NULL)
-			pg_atomic_fetch_add_u64(&counters->retries, npending);
+			pg_atomic_fetch_add_u64(&counters->retries, group->npending);
 	}
 	switch (group->hold)
 	{
@@ -435,36 +331,55 @@ groups_of(const SluicePortion *portions, int nportions)
 	return groups;
 }
 
+/* The runs that records of a batch belong to, each by its first record, those without a verdict for all apart. */
+typedef struct Runs
+{
+	SluiceRecord **settled;
+	SluiceRecord **pending;
+	int			nsettled;
+	int			npending;
+} Runs;
+
+static void
+sort_run(Runs *runs, SluiceRecord *first)
+{
+	for (uint32 i = 0; i < first->run; i++)
+		if (first[i].verdict == SLUICE_PENDING)
+		{
+			runs->pending[runs->npending++] = first;
+			return;
+		}
+	runs->settled[runs->nsettled++] = first;
+}
+
 /* Send the verdicts in one burst, and see to what has none. */
 static void
 settle_groups(SluiceSettlement *settlement, SluiceGroup *groups, int ngroups)
 {
+	Runs		runs = {0};
 	int			nrecords = 0;
-	int			nsettled = 0;
-	SluiceRecord **settled;
-	SluiceRecord **pending;
 
 	for (int i = 0; i < ngroups; i++)
 		nrecords += groups[i].nrecords;
-	settled = palloc(nrecords * sizeof(SluiceRecord *));
-	pending = palloc(nrecords * sizeof(SluiceRecord *));
+	runs.settled = palloc(nrecords * sizeof(SluiceRecord *));
+	runs.pending = palloc(nrecords * sizeof(SluiceRecord *));
 
 	for (int i = 0; i < ngroups; i++)
 	{
-		int			npending = 0;
+		SluiceRecord *last = NULL;
 
+		runs.npending = 0;
 		for (int j = 0; j < groups[i].nrecords; j++)
 		{
-			SluiceRecord *record = groups[i].records[j];
+			SluiceRecord *first = sluice_record_first(groups[i].records[j]);
 
-			if (record->verdict == SLUICE_PENDING)
-				pending[npending++] = record;
-			else
-				settled[nsettled++] = record;
+			if (first != last)
+				sort_run(&runs, first);
+			last = first;
 		}
-		settle_group(settlement, &groups[i], pending, npending);
+		settle_group(settlement, &groups[i], runs.pending, runs.npending);
 	}
-	sluice_network_deliver(settlement->network, settled, nsettled);
+	sluice_network_deliver(settlement->network, runs.settled, runs.nsettled);
 }
 
 void
@@ -474,7 +389,7 @@ sluice_settlement_store(SluiceSettlement *settlement)
 	SluiceGroup *groups;
 	int			nportions;
 
-	if (settlement->abandoned)
+	if (sluice_settlement_abandoned(settlement))
 		return;
 	nportions = sluice_backlog_take(settlement->backlog, sluice_settlement_clock(),
 								  sluice_batch_records, (size_t) sluice_batch_bytes * 1024, &portions);
@@ -490,9 +405,9 @@ sluice_settlement_store(SluiceSettlement *settlement)
 	MemoryContextSwitchTo(settlement->context);
 	groups = groups_of(portions, nportions);
 	pgstat_report_activity(STATE_RUNNING, "storing records");
-	cancel_allowed();
+	sluice_cancel_allow();
 	settlement->abandoned = !sluice_ingest_groups(groups, nportions);
-	cancel_ignored();
+	sluice_cancel_ignore();
 	MemoryContextSwitchTo(settlement->context);
 	if (settlement->abandoned)
 		return;
@@ -506,7 +421,8 @@ sluice_settlement_store(SluiceSettlement *settlement)
 int64
 sluice_settlement_next(SluiceSettlement *settlement)
 {
-	return settlement->abandoned ? PG_INT64_MAX : sluice_backlog_next(settlement->backlog);
+	return settlement->abandoned ? PG_INT64_MAX :
+		Min(sluice_backlog_next(settlement->backlog), sluice_openings_next(settlement->openings));
 }
 
 /* ---- the end ---- */
@@ -517,6 +433,7 @@ sluice_settlement_drain(SluiceSettlement *settlement, const char *message, bool 
 	settlement->draining = true;
 	settlement->giving_up = give_up;
 	strlcpy(settlement->drain_message, message, sizeof(settlement->drain_message));
+	sluice_openings_drain(settlement->openings, settlement->drain_message);
 	refuse_waiting(settlement);
 }
 
@@ -529,13 +446,13 @@ sluice_settlement_done(SluiceSettlement *settlement)
 bool
 sluice_settlement_abandoned(SluiceSettlement *settlement)
 {
-	return settlement->abandoned;
+	return settlement->abandoned || sluice_openings_abandoned(settlement->openings);
 }
 
 bool
 sluice_settlement_suspects_drop(SluiceSettlement *settlement)
 {
-	bool		suspects = settlement->suspects_drop;
+	bool		suspects = sluice_openings_suspect_drop(settlement->openings) || settlement->suspects_drop;
 
 	settlement->suspects_drop = false;
 	return suspects;

@@ -24,7 +24,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "ingest_call.h"
+#include "carrier.h"
 #include "health.h"
 #include "log.h"
 
@@ -88,7 +88,7 @@ sluice_thread_collect(SluiceNetwork *network)
 	SluiceRecord *record;
 
 	while ((record = sluice_ring_pop(&network->outcomes)) != NULL)
-		sluice_ingest_call_settled(network, record);
+		sluice_carrier_settled(network, record);
 }
 
 static void
@@ -195,6 +195,7 @@ static int
 keep_house(SluiceNetwork *network)
 {
 	int			timeout_ms = sluice_listener_keep_alive(network);
+	int64_t		show_us = sluice_board_show(&network->board, network->turn_at);
 
 	if (network->turn_at >= network->housekeeping_at)
 	{
@@ -203,7 +204,11 @@ keep_house(SluiceNetwork *network)
 	}
 	if (network->stopping)
 		return STOP_STEP_MS;
-	return timeout_ms < 0 || timeout_ms > HOUSEKEEPING_MS ? HOUSEKEEPING_MS : timeout_ms;
+	if (timeout_ms < 0 || timeout_ms > HOUSEKEEPING_MS)
+		timeout_ms = HOUSEKEEPING_MS;
+	if (show_us >= 0 && show_us / 1000 < timeout_ms)
+		timeout_ms = (int) (show_us / 1000) + 1;
+	return timeout_ms;
 }
 
 static void
@@ -213,8 +218,8 @@ turn(SluiceNetwork *network)
 
 	obey(network);
 	sluice_thread_collect(network);
-	sluice_ingest_call_answer(network);
-	sluice_ingest_call_resume(network);
+	sluice_carrier_answer(network);
+	sluice_carrier_resume(network);
 	timeout_ms = keep_house(network);
 
 	if (network->burst > 0 || network->resume_left > 0)

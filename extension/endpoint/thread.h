@@ -20,6 +20,7 @@
 
 #include <grpc/grpc.h>
 
+#include "board.h"
 #include "call.h"
 #include "handover.h"
 #include "listener.h"
@@ -27,7 +28,7 @@
 #include "parcel.h"
 #include "room.h"
 
-struct SluiceIngestCall;
+struct SluiceCarrier;
 
 /* What the main thread asks for, bits of SluiceNetwork.requests. */
 #define SLUICE_REQUEST_SERVING		1
@@ -69,12 +70,13 @@ struct SluiceNetwork
 	/* The network thread's own. */
 	SluiceListenerSet listeners;
 	TAILQ_HEAD(SluiceCallList, SluiceCall) calls;
-	TAILQ_HEAD(SluiceAnsweringList, SluiceIngestCall) answering;	/* have new answers, nothing under way */
-	TAILQ_HEAD(SluicePausedList, SluiceIngestCall) paused;	/* not read for lack of room */
+	TAILQ_HEAD(SluiceAnsweringList, SluiceCarrier) answering;	/* have new answers, nothing under way */
+	TAILQ_HEAD(SluicePausedList, SluiceCarrier) paused;	/* not read for lack of room */
 	size_t		npaused;
 	size_t		resume_left;	/* paused calls to look at since room was given back */
 	SluiceRoom	room;
 	SluiceParcelPool pool;
+	SluiceBoard board;
 	grpc_byte_buffer *send_buffer;	/* emptied by every send, so one does for all */
 	size_t		grpc_calls;		/* whose grpc_call is not released yet */
 	unsigned	burst;			/* arrivals since the main thread was last told */

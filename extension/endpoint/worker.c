@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "connections.h"
 #include "fmgr.h"
 #include "installation.h"
 #include "keeper.h"
@@ -70,6 +71,7 @@ typedef struct Worker
 	int			index;
 	Oid			extension;		/* pg_sluice's, as it was when the network started */
 	char	   *database;
+	SluiceConnectionSlot *connections;	/* its board in shared memory */
 	SluiceNetwork *network;
 	SluiceSettlement *settlement;
 	WaitEventSet *events;
@@ -181,6 +183,7 @@ connect_database(void)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	sluice_shared_worker_attach(self.index);
+	self.connections = sluice_connections_attach(self.index);
 	BackgroundWorkerInitializeConnection(sluice_database, NULL, 0);
 	install_drain();
 	CHECK_FOR_INTERRUPTS();
@@ -256,6 +259,7 @@ start_network(void)
 		.max_calls = sluice_max_calls,
 		.keepalive_time_ms = sluice_keepalive_time,
 		.keepalive_timeout_ms = sluice_keepalive_timeout,
+		.connections = self.connections,
 	};
 
 	before_shmem_exit(stop_network, (Datum) 0);

@@ -32,6 +32,8 @@ add(SluiceBacklog *backlog, int stream, uint32_t bytes)
 
 	record->sender = &senders[stream];
 	record->payload_length = bytes;
+	record->run = 1;
+	record->run_bytes = bytes;
 	record->received_at = nrecords++;
 	if (!sluice_backlog_add(backlog, record))
 		abort();

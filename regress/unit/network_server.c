@@ -39,7 +39,7 @@ starts_with(const char *text, const char *prefix)
 static void
 refuse(SluiceRecord *record, int status, const char *message)
 {
-	record->refusal = malloc(sizeof(SluiceRefusal));
+	record->refusal = calloc(1, sizeof(SluiceRefusal));
 	if (record->refusal == NULL)
 		abort();
 	record->refusal->status = status;

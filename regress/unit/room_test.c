@@ -15,9 +15,9 @@ fill(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t size)
 {
 	size_t		n = 0;
 
-	while (sluice_room_admits(room, share, call, size))
+	while (sluice_room_admits(room, share, call, 1, size))
 	{
-		sluice_room_take(room, share, call, size);
+		sluice_room_take(room, share, call, 1, size);
 		n++;
 	}
 	return n;
@@ -27,7 +27,7 @@ static void
 empty(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t size)
 {
 	while (call->records > 0)
-		sluice_room_give(room, share, call, size);
+		sluice_room_give(room, share, call, 1, size);
 }
 
 static void
@@ -114,7 +114,7 @@ large_records_pass(void)
 	sluice_room_init(&room, MAX_RECORDS, MAX_BYTES);
 	share = sluice_room_join(&room, "");
 	ok(fill(&room, share, &call, 2 * MAX_BYTES) == 1, "a record larger than the memory is let in alone");
-	ok(!sluice_room_has(&room, 1), "nothing beside it");
+	ok(!sluice_room_has(&room, 1, 1), "nothing beside it");
 	empty(&room, share, &call, 2 * MAX_BYTES);
 	sluice_room_leave(&room, share);
 }

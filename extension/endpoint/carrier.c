@@ -1,0 +1,272 @@
+/*
+ * carrier.c
+ *		What calls that carry records have in common: IngestData and Publish.
+ */
+#include "carrier.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <grpc/byte_buffer.h>
+
+#include "sender.h"
+#include "thread.h"
+
+/* Paused calls looked at in one turn of the loop. */
+#define RESUME_STEP 16
+
+/* ---- begin ---- */
+
+bool
+sluice_carrier_begin(SluiceCarrier *carrier, const grpc_metadata_array *metadata)
+{
+	SluiceNetwork *network = carrier->call.network;
+
+	carrier->sender.call = carrier;
+	carrier->sender.claim = -1;
+	if (sluice_sender_read(&carrier->sender, carrier->call.grpc, metadata))
+	{
+		sluice_board_take(&network->board, &carrier->notice,
+						  carrier->call.method == &sluice_publish_call_method ?
+						  SLUICE_CONNECTION_PUBLISH : SLUICE_CONNECTION_INGEST_DATA,
+						  carrier->sender.address, &carrier->usage, network->now);
+		return true;
+	}
+	if (carrier->sender.stream == NULL)
+		sluice_call_end(&carrier->call, GRPC_STATUS_NOT_FOUND, "the name in sluice-stream is too long for a stream");
+	else
+		sluice_call_end(&carrier->call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the worker is out of memory: try again later");
+	return false;
+}
+
+bool
+sluice_carrier_join(SluiceCarrier *carrier)
+{
+	carrier->share = sluice_room_join(&carrier->call.network->room, carrier->sender.stream);
+	return carrier->share != NULL;
+}
+
+/* ---- the loop's attention ---- */
+
+void
+sluice_carrier_schedule(SluiceCarrier *carrier)
+{
+	if (carrier->answering || carrier->call.grpc == NULL)
+		return;
+	carrier->answering = true;
+	TAILQ_INSERT_TAIL(&carrier->call.network->answering, carrier, answering_link);
+}
+
+void
+sluice_carrier_pause(SluiceCarrier *carrier)
+{
+	SluiceNetwork *network = carrier->call.network;
+
+	if (carrier->paused)
+		return;
+	carrier->paused = true;
+	TAILQ_INSERT_TAIL(&network->paused, carrier, paused_link);
+	network->npaused++;
+}
+
+static void
+unpause(SluiceCarrier *carrier)
+{
+	SluiceNetwork *network = carrier->call.network;
+
+	if (!carrier->paused)
+		return;
+	carrier->paused = false;
+	TAILQ_REMOVE(&network->paused, carrier, paused_link);
+	network->npaused--;
+}
+
+static void
+drop_held(SluiceCarrier *carrier)
+{
+	if (carrier->held != NULL)
+		grpc_byte_buffer_destroy(carrier->held);
+	carrier->held = NULL;
+}
+
+void
+sluice_carrier_resume(SluiceNetwork *network)
+{
+	for (int step = 0; step < RESUME_STEP && network->resume_left > 0; step++)
+	{
+		SluiceCarrier *carrier = TAILQ_FIRST(&network->paused);
+		grpc_byte_buffer *held;
+
+		if (carrier == NULL)
+		{
+			network->resume_left = 0;
+			return;
+		}
+		network->resume_left--;
+		unpause(carrier);
+		held = carrier->held;
+		carrier->held = NULL;
+		if (held != NULL)
+			carrier->call.method->received(&carrier->call, held);
+		else
+			carrier->call.method->resume(&carrier->call);
+	}
+}
+
+void
+sluice_carrier_answer(SluiceNetwork *network)
+{
+	SluiceCarrier *carrier;
+
+	while ((carrier = TAILQ_FIRST(&network->answering)) != NULL)
+	{
+		TAILQ_REMOVE(&network->answering, carrier, answering_link);
+		carrier->answering = false;
+		carrier->call.method->proceed(&carrier->call);
+		sluice_call_settle(&carrier->call);
+	}
+}
+
+/* ---- the end ---- */
+
+void
+sluice_carrier_finish_for(SluiceCarrier *carrier, grpc_status_code status, const char *reason, const char *message)
+{
+	if (carrier->ending)
+		return;
+	carrier->ending = true;
+	carrier->end_status = status;
+	carrier->end_reason = reason;
+	snprintf(carrier->end_message, sizeof(carrier->end_message), "%s", message);
+	unpause(carrier);
+	drop_held(carrier);
+	sluice_carrier_schedule(carrier);
+}
+
+void
+sluice_carrier_finish(SluiceCarrier *carrier, grpc_status_code status, const char *format, ...)
+{
+	char		message[sizeof(carrier->end_message)];
+	va_list		args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	sluice_carrier_finish_for(carrier, status, NULL, message);
+}
+
+void
+sluice_carrier_refused(SluiceCarrier *carrier, const SluiceRefusal *refusal, const char *otherwise)
+{
+	if (refusal == NULL)
+	{
+		sluice_carrier_finish(carrier, GRPC_STATUS_UNAVAILABLE, "%s", otherwise);
+		return;
+	}
+	if (!carrier->ending)
+		carrier->end_sequence = refusal->last_sequence;
+	sluice_carrier_finish_for(carrier, refusal->status, refusal->reason, refusal->message);
+}
+
+void
+sluice_carrier_drained(SluiceCall *call)
+{
+	sluice_carrier_finish((SluiceCarrier *) call, GRPC_STATUS_UNAVAILABLE, "%s", call->network->drain_message);
+}
+
+void
+sluice_carrier_over(SluiceCarrier *carrier)
+{
+	carrier->ending = true;
+	unpause(carrier);
+	drop_held(carrier);
+	sluice_board_give(&carrier->notice);
+}
+
+static void
+clean_up(SluiceCarrier *carrier)
+{
+	sluice_board_give(&carrier->notice);
+	if (carrier->share != NULL)
+		sluice_room_leave(&carrier->call.network->room, carrier->share);
+	sluice_sender_free(&carrier->sender);
+}
+
+bool
+sluice_carrier_destroy(SluiceCall *call)
+{
+	SluiceCarrier *carrier = (SluiceCarrier *) call;
+
+	if (carrier->answering)
+	{
+		TAILQ_REMOVE(&call->network->answering, carrier, answering_link);
+		carrier->answering = false;
+	}
+	if (carrier->out > 0)
+		return false;
+	clean_up(carrier);
+	return true;
+}
+
+/* ---- records ---- */
+
+void
+sluice_carrier_take_room(SluiceCarrier *carrier, size_t records, size_t bytes)
+{
+	sluice_room_take(&carrier->call.network->room, carrier->share, &carrier->usage, records, bytes);
+}
+
+void
+sluice_carrier_give_room(SluiceCarrier *carrier, size_t records, size_t bytes)
+{
+	SluiceNetwork *network = carrier->call.network;
+
+	sluice_room_give(&network->room, carrier->share, &carrier->usage, records, bytes);
+	network->resume_left = network->npaused;
+}
+
+bool
+sluice_carrier_has_room(const SluiceCarrier *carrier, size_t records, size_t bytes)
+{
+	return sluice_room_admits(&carrier->call.network->room, carrier->share, &carrier->usage, records, bytes);
+}
+
+void
+sluice_carrier_hand_over(SluiceCarrier *carrier, SluiceRecord *record)
+{
+	record->sender = &carrier->sender;
+	carrier->out++;
+	sluice_thread_push(carrier->call.network, record);
+}
+
+void
+sluice_carrier_settled(SluiceNetwork *network, SluiceRecord *record)
+{
+	SluiceCarrier *carrier = record->sender->call;
+
+	(void) network;
+	carrier->out--;
+	carrier->call.method->settled(&carrier->call, record);
+	if (carrier->call.grpc != NULL)
+		sluice_carrier_schedule(carrier);
+	else if (carrier->out == 0)
+	{
+		clean_up(carrier);
+		sluice_call_free(&carrier->call);
+	}
+}
+
+void
+sluice_carrier_forget(SluiceNetwork *network)
+{
+	SluiceCall *call;
+
+	/* Only calls that wait for their records are left. */
+	while ((call = TAILQ_FIRST(&network->calls)) != NULL)
+	{
+		call->method->forget(call);
+		clean_up((SluiceCarrier *) call);
+		sluice_call_free(call);
+	}
+}
