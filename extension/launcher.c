@@ -6,11 +6,12 @@
  * to no database, so it is in nobody's way: it can watch for sluice.database
  * to appear, which a worker cannot do, for connecting to a database that is
  * not there ends a process.  Once the database is there, it starts
- * sluice.workers background workers and replaces each one that ends: at once
- * the first time, with growing delays when it keeps ending soon after its
- * start.  A worker ends by itself when the extension is dropped or its database
- * goes away; a start that loses the race with DROP DATABASE ends with an
- * error, and the launcher looks again.
+ * sluice.workers background workers and replaces each one that ends: at once,
+ * but with growing delays when it keeps failing soon after its start.  A worker
+ * that was told to end has not failed: it ends when the extension is dropped or
+ * its database goes away.  A start that loses the race with DROP DATABASE ends
+ * with an error, and the launcher looks again; another database of that name
+ * ends all delays.
  *
  * A reload that changes what the network thread was started with terminates
  * the workers (they drain) and starts new ones as they have ended.
@@ -48,7 +49,7 @@
 
 #define LOOK_INTERVAL_MS 1000	/* at the database, while workers are to be started */
 #define TICK_MS 10000			/* at everything, whatever happens */
-#define SOON_MS 5000			/* a worker that ends earlier has failed */
+#define SOON_MS 5000			/* a worker that ends earlier, untold, has failed */
 #define RESTART_DELAY_MIN_MS 500
 #define RESTART_DELAY_MAX_MS 10000
 #define REGISTER_RETRY_MS 5000	/* while no background worker is free */
@@ -59,7 +60,7 @@ typedef struct Worker
 	BackgroundWorkerHandle *handle; /* NULL: none was started, or its end was noticed */
 	TimestampTz started_at;
 	TimestampTz start_after;	/* not before */
-	int			failures;		/* how often in a row it ended soon */
+	int			failures;		/* how often in a row it ended soon, untold */
 	bool		stopping;		/* asked to end */
 } Worker;
 
@@ -79,6 +80,7 @@ typedef struct Fixed
 
 static Worker workers[SLUICE_MAX_WORKERS];
 static Fixed fixed;
+static Oid	database = InvalidOid;	/* as it was when it was last looked for */
 static bool database_missing = false;	/* and said so */
 static bool no_slot = false;	/* no free background worker, and said so */
 
@@ -134,49 +136,67 @@ fixed_changed(void)
 		fixed.keepalive_timeout != sluice_keepalive_timeout;
 }
 
+/* No delays: what made workers fail may be mended. */
+static void
+workers_forgive(void)
+{
+	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
+	{
+		workers[i].failures = 0;
+		workers[i].start_after = 0;
+	}
+}
+
 /* ---- the database ---- */
 
 /*
- * Is sluice.database there, open for connections?  As the autovacuum launcher
+ * sluice.database, where it is there and open for connections.  As the autovacuum launcher
  * does it: without a database there are no catalog caches, but pg_database can
  * be read from end to end.
  */
-static bool
-database_exists(void)
+static Oid
+database_find(void)
 {
 	Relation	relation;
 	TableScanDesc scan;
 	HeapTuple	tuple;
-	bool		exists = false;
+	Oid			found = InvalidOid;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 	relation = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(relation, 0, NULL);
-	while (!exists && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	while (!OidIsValid(found) && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
-		exists = strcmp(NameStr(form->datname), sluice_database) == 0 &&
-			form->datallowconn && !database_is_invalid_form(form);
+		if (strcmp(NameStr(form->datname), sluice_database) == 0 &&
+			form->datallowconn && !database_is_invalid_form(form))
+			found = form->oid;
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
-	return exists;
+	return found;
 }
 
+/* Is it there?  Where it is another one than before, what made workers fail is gone with the old one. */
 static bool
 database_ready(void)
 {
-	bool		exists = database_exists();
+	Oid			found = database_find();
 
-	if (!exists && !database_missing)
+	if (OidIsValid(found) && found != database)
+	{
+		workers_forgive();
+		database = found;
+	}
+	if (!OidIsValid(found) && !database_missing)
 		ereport(LOG,
 				(errmsg("pg_sluice is waiting for database \"%s\"", sluice_database)));
-	database_missing = !exists;
-	return exists;
+	database_missing = !OidIsValid(found);
+	return OidIsValid(found);
 }
 
 /* ---- workers ---- */
@@ -219,6 +239,7 @@ worker_start(int index)
 	registration.bgw_main_arg = Int32GetDatum(index);
 	registration.bgw_notify_pid = MyProcPid;
 
+	sluice_shared_worker_expect(index);
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (RegisterDynamicBackgroundWorker(&registration, &worker->handle))
 	{
@@ -240,30 +261,39 @@ worker_start(int index)
 	MemoryContextSwitchTo(old);
 }
 
+/* It failed again: not at once. */
+static void
+worker_delay(int index, TimestampTz now)
+{
+	Worker	   *worker = &workers[index];
+	int			delay = Min(RESTART_DELAY_MIN_MS << Min(worker->failures - 2, 10), RESTART_DELAY_MAX_MS);
+
+	worker->start_after = TimestampTzPlusMilliseconds(now, delay);
+	ereport(LOG,
+			(errmsg("sluice worker %d has failed %d times in a row, starting it again in %d ms",
+					index + 1, worker->failures, delay)));
+}
+
 /* It has ended: decide when the next one may start. */
 static void
-worker_ended(Worker *worker)
+worker_ended(int index)
 {
+	Worker	   *worker = &workers[index];
 	TimestampTz now = GetCurrentTimestamp();
+	SluiceWorkerStatus status;
 
-	pfree(worker->handle);
-	worker->handle = NULL;
-	if (worker->stopping ||
+	sluice_shared_worker_status(index, &status);
+	if (worker->stopping || status.drained ||
 		TimestampDifferenceExceeds(worker->started_at, now, SOON_MS))
 		worker->failures = 0;
 	else
 		worker->failures++;
-
+	pfree(worker->handle);
+	worker->handle = NULL;
+	worker->stopping = false;
 	worker->start_after = now;
 	if (worker->failures > 1)
-	{
-		int			doublings = Min(worker->failures - 2, 10);
-
-		worker->start_after = TimestampTzPlusMilliseconds(now,
-														  Min(RESTART_DELAY_MIN_MS << doublings,
-															  RESTART_DELAY_MAX_MS));
-	}
-	worker->stopping = false;
+		worker_delay(index, now);
 }
 
 static void
@@ -294,7 +324,7 @@ workers_watch(void)
 		if (worker->handle == NULL)
 			continue;
 		if (GetBackgroundWorkerPid(worker->handle, &pid) == BGWH_STOPPED)
-			worker_ended(worker);
+			worker_ended(i);
 		else if (!worker_wanted(i))
 			worker_stop(worker);
 	}
@@ -310,24 +340,6 @@ workers_stopping(void)
 	return false;
 }
 
-static void
-workers_start(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	bool		ready = false;
-
-	if (workers_stopping())
-		return;
-	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
-	{
-		if (!worker_startable(i, now))
-			continue;
-		if (!ready && !(ready = database_ready()))
-			return;
-		worker_start(i);
-	}
-}
-
 /* Is there a worker yet to be started? */
 static bool
 workers_incomplete(void)
@@ -336,6 +348,17 @@ workers_incomplete(void)
 		if (workers[i].handle == NULL)
 			return true;
 	return false;
+}
+
+/* The database is looked at first: it can end the delay of a worker. */
+static void
+workers_start(void)
+{
+	if (workers_stopping() || !workers_incomplete() || !database_ready())
+		return;
+	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
+		if (worker_startable(i, GetCurrentTimestamp()))
+			worker_start(i);
 }
 
 /* How long to sleep: until a worker may start, else until something happens. */
@@ -367,12 +390,7 @@ launcher_reload(void)
 		database_missing = false;
 	}
 
-	/* What made them fail may be mended: no delays. */
-	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
-	{
-		workers[i].failures = 0;
-		workers[i].start_after = 0;
-	}
+	workers_forgive();
 }
 
 /* SIGTERM sets ProcDiePending, so that even a wait for a lock ends; between two looks it ends the process without an error. */

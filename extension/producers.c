@@ -231,8 +231,9 @@ sluice_producers_update(SluiceProducers *producers, SluiceProducer *producer, co
 	if (!table_tuple_fetch_row_version(producers->heap, &tid, SnapshotAny, producers->slot))
 		elog(ERROR, "a locked row of sluice.producers is gone");
 	fill_changed(producers, row);
+	/* Allowed to wait, but it has nobody to wait for: the lock on the row is ours. */
 	result = table_tuple_update(producers->heap, &tid, producers->changed, GetCurrentCommandId(true),
-								GetActiveSnapshot(), InvalidSnapshot, false, &failure, &mode, &update_index);
+								GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &update_index);
 	if (result != TM_Ok)
 		elog(ERROR, "unexpected result %d of updating a row of sluice.producers", result);
 	if (update_index)

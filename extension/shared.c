@@ -32,6 +32,7 @@ typedef struct WorkerSlot
 	SluiceWorkerState state;
 	Oid			database;
 	int			port;
+	bool		drained;		/* whoever had the slot last was told to end */
 	pg_atomic_uint64 counters[SLUICE_WORKER_COUNTERS];
 } WorkerSlot;
 
@@ -133,9 +134,18 @@ worker_detach(int code, Datum index)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	if (slot->pid == MyProcPid)
 	{
+		slot->drained = slot->state == SLUICE_WORKER_DRAINING;
 		slot->pid = 0;
 		slot->state = SLUICE_WORKER_NONE;
 	}
+	LWLockRelease(shared->lock);
+}
+
+void
+sluice_shared_worker_expect(int index)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->workers[index].drained = false;
 	LWLockRelease(shared->lock);
 }
 
@@ -201,6 +211,7 @@ sluice_shared_worker_status(int index, SluiceWorkerStatus *status)
 	status->state = slot->state;
 	status->database = slot->database;
 	status->port = slot->port;
+	status->drained = slot->drained;
 	LWLockRelease(shared->lock);
 	for (int i = 0; i < SLUICE_WORKER_COUNTERS; i++)
 		status->counters[i] = pg_atomic_read_u64(&slot->counters[i]);

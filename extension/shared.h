@@ -41,6 +41,7 @@ typedef struct SluiceWorkerStatus
 	SluiceWorkerState state;
 	Oid			database;
 	int			port;			/* 0: does not listen yet */
+	bool		drained;		/* there was one since sluice_shared_worker_expect, and it was told to end */
 	uint64		counters[SLUICE_WORKER_COUNTERS];
 } SluiceWorkerStatus;
 
@@ -86,6 +87,9 @@ extern PGDLLEXPORT bool sluice_shared_available(void);
 extern PGDLLEXPORT void sluice_shared_worker_attach(int index);
 extern PGDLLEXPORT void sluice_shared_worker_state(int index, SluiceWorkerState state, Oid database, int port);
 extern PGDLLEXPORT void sluice_shared_worker_count(int index, SluiceWorkerCounter counter, uint64 value);
+
+/* The launcher's: a worker is about to be started. */
+extern void sluice_shared_worker_expect(int index);
 
 /* Anybody's. */
 extern void sluice_shared_worker_status(int index, SluiceWorkerStatus *status);

@@ -25,6 +25,7 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/slice.h>
 
+#include "board.h"
 #include "consignment.h"
 #include "publication.h"
 #include "sender.h"
@@ -109,7 +110,7 @@ take_names(SluicePublishCall *publish, const SluicePublicationNames *names)
 }
 
 static void
-ask_to_open(SluicePublishCall *publish)
+ask_to_open(SluicePublishCall *publish, const SluicePublicationNames *names)
 {
 	SluiceCarrier *carrier = &publish->carrier;
 	SluiceNetwork *network = carrier->call.network;
@@ -123,6 +124,7 @@ ask_to_open(SluicePublishCall *publish)
 	}
 	publish->phase = OPENING;
 	carrier->sender.sequenced = true;
+	sluice_board_opened(&carrier->notice, 0, carrier->sender.producer.id, names->client, names->client_length);
 	publish->opening_record = (SluiceRecord) {.kind = SLUICE_OPEN,.run = 1,.received_at = network->now};
 	sluice_carrier_hand_over(carrier, &publish->opening_record);
 }
@@ -152,7 +154,7 @@ receive_open(SluicePublishCall *publish, grpc_byte_buffer *message)
 			 !sluice_publication_open(&publication, sender->opening, &sender->producer, &names, &error))
 		malformed(publish, error);
 	else if (take_names(publish, &names))
-		ask_to_open(publish);
+		ask_to_open(publish, &names);
 	free(bytes);
 }
 
@@ -176,6 +178,7 @@ opening_settled(SluicePublishCall *publish, const SluiceRecord *record)
 		publish->has_opened = true;
 		publish->phase = OPEN;
 		publish->next = opening->last_sequence + 1;
+		sluice_board_opened(&carrier->notice, carrier->sender.stream_id, carrier->sender.producer.id, NULL, 0);
 		free(bytes);
 		if (!carrier->ending)
 			sluice_call_open(&carrier->call);
@@ -236,6 +239,7 @@ admit(SluicePublishCall *publish, SluiceConsignment *consignment)
 	}
 	sluice_carrier_take_room(&publish->carrier, consignment->nrecords, sluice_consignment_size(consignment));
 	sluice_thread_count(&network->records_received, consignment->nrecords);
+	sluice_board_received(&publish->carrier.notice, consignment->nrecords, network->now);
 	TAILQ_INSERT_TAIL(&publish->out, consignment, link);
 	sluice_carrier_hand_over(&publish->carrier, consignment->records);
 }
@@ -280,7 +284,10 @@ receive_report(SluicePublishCall *publish, const SluicePublication *publication)
 	SluicePublicationReport report;
 	const char *error;
 
-	if (!sluice_publication_report(publication, &report, &error))
+	if (sluice_publication_report(publication, &report, &error))
+		sluice_board_report(&publish->carrier.notice, report.buffered_records, report.buffered_bytes,
+							report.oldest_age, report.clock, publish->carrier.call.network->now);
+	else
 		malformed(publish, error);
 }
 
@@ -410,7 +417,9 @@ gather_ack(SluicePublishCall *publish, SluiceException *exceptions, size_t *nexc
 			through = settled;
 			add_exceptions(consignment, exceptions, nexceptions);
 		}
-		if (!complete)
+		if (complete)
+			sluice_board_answered(&publish->carrier.notice, consignment->nrecords);
+		else
 			sluice_carrier_refused(&publish->carrier, refusal,
 								   "the server did not come to store all records: send those without an answer again");
 		drop_first(publish);

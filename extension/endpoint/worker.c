@@ -208,7 +208,10 @@ wait_for_extension(void)
 	{
 		answer_signals();
 		if (ShutdownRequestPending)
+		{
+			sluice_shared_worker_state(self.index, SLUICE_WORKER_DRAINING, MyDatabaseId, 0);
 			proc_exit(0);
+		}
 		self.extension = sluice_installation_look(&failed);
 		if (OidIsValid(self.extension))
 			break;
