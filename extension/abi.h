@@ -15,7 +15,7 @@
 
 #include "postgres.h"
 
-#define SLUICE_ABI 1
+#define SLUICE_ABI 2
 
 extern PGDLLEXPORT int sluice_abi(void);
 

@@ -71,7 +71,8 @@ static const IntegerSetting integer_settings[] = {
 		NULL,
 	&sluice_max_record_size, 1024, 1, 256 * 1024, GUC_UNIT_KB},
 	{"sluice.worker_memory", "Sets how much memory the records of all calls of a worker may take.",
-		"Beyond it the calls are held by flow control, and new ones are refused.",
+		"Beyond it the calls are held by flow control, and new ones are refused. "
+		"For messages on their way gRPC may take as much again, 32 MB, and 16 kB for each of sluice.max_calls.",
 	&sluice_worker_memory, 64 * 1024, 1024, MAX_KILOBYTES, GUC_UNIT_KB},
 	{"sluice.max_calls", "Sets how many calls a worker serves at a time.",
 		NULL,

@@ -201,6 +201,8 @@ keep_house(SluiceNetwork *network)
 	{
 		network->housekeeping_at = network->turn_at + HOUSEKEEPING_MS * 1000;
 		sluice_call_cut_off_stalled(network, network->turn_at);
+		if (network->room.usage.records == 0)
+			sluice_trim_look(&network->trim);
 	}
 	if (network->stopping)
 		return STOP_STEP_MS;

@@ -27,6 +27,7 @@
 #include "network.h"
 #include "parcel.h"
 #include "room.h"
+#include "trim.h"
 
 struct SluiceCarrier;
 
@@ -82,6 +83,7 @@ struct SluiceNetwork
 	unsigned	burst;			/* arrivals since the main thread was last told */
 	int64_t		turn_at;		/* monotonic microseconds, at the last wait or housekeeping */
 	int64_t		housekeeping_at;
+	SluiceTrim	trim;
 	int64_t		now;			/* at the beginning of the burst, microseconds since 1970 */
 	bool		serving;
 	bool		draining;

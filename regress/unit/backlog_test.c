@@ -359,9 +359,54 @@ test_random(void)
 	sluice_backlog_free(backlog);
 }
 
+/* n records that came in one message. */
+static SluiceRecord *
+add_run(SluiceBacklog *backlog, int stream, int n, uint32_t bytes)
+{
+	SluiceRecord *first = &records[nrecords];
+
+	for (int i = 0; i < n; i++)
+	{
+		first[i].sender = &senders[stream];
+		first[i].received_at = nrecords++;
+		first[i].run = n;
+		first[i].at = i;
+	}
+	first->run_bytes = bytes;
+	if (!sluice_backlog_add(backlog, first))
+		abort();
+	return first;
+}
+
+static void
+test_runs(void)
+{
+	SluiceBacklog *backlog = fresh_backlog();
+	SluiceRecord *first = add_run(backlog, 1, 3, 30);
+
+	add_run(backlog, 1, 2, 20);
+	ok(sluice_backlog_count(backlog) == 5, "the records of runs are counted");
+	is_text(take(backlog, 0, 2, 1000), "1:0,1,2", "a run is taken whole, also over the limit");
+	ok(sluice_backlog_count(backlog) == 2, "and leaves with all of its records");
+
+	first[0].verdict = SLUICE_STORED;
+	sluice_backlog_return(backlog, 1, &first, 1);
+	is_text(take(backlog, 0, 3, 1000), "1:1,2", "what has its verdict is not taken again; the next run does not fit");
+	sluice_backlog_park(backlog, 1, first, 0);
+	is_text(take(backlog, 0, 10, 10), "1:3,4", "a single run is taken whatever its bytes");
+	is_text(take(backlog, 10 * MS, 10, 1000), "1:1,2", "a parked run comes back as it was");
+	ok(sluice_backlog_count(backlog) == 0, "nothing is left");
+
+	add_run(backlog, 2, 4, 40);
+	ok(sluice_backlog_remove(backlog, 2) == &records[5] && sluice_backlog_count(backlog) == 0,
+	   "a run is removed by its first record");
+	sluice_backlog_free(backlog);
+}
+
 int
 main(void)
 {
+	test_runs();
 	test_order();
 	test_limits();
 	test_fairness();
