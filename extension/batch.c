@@ -448,6 +448,7 @@ run_steps(SluiceBatch *batch)
 	for (int s = 0; s < batch->nshares; s++)
 		if (batch->shares[s].ready)
 			(void) run_confined(batch, &batch->shares[s], store_share);
+	sluice_claims_trim(batch);
 	for (int s = 0; s < batch->nshares && !batch->redrive; s++)
 		if (batch->shares[s].ready)
 			sluice_dead_letter_write(batch->shares[s].stream, batch->shares[s].items, batch->shares[s].nitems);

@@ -245,6 +245,46 @@ sluice_claims_cut(SluiceBatch *batch)
 	}
 }
 
+/* ---- trimming ---- */
+
+static SluiceVerdict
+verdict_of(const SluiceItem *item)
+{
+	return item->leader == NULL ? item->verdict :
+		item->leader->verdict == SLUICE_STORED ? SLUICE_DUPLICATE : item->leader->verdict;
+}
+
+static bool
+trim(SluiceClaim *claim)
+{
+	int			i = claim->from;
+
+	while (i < claim->to && verdict_of(claim->items[i]) != SLUICE_PENDING)
+		i++;
+	if (i == claim->to)
+		return false;
+	for (int behind = i + 1; behind < claim->to; behind++)
+		if (claim->items[behind]->store && claim->items[behind]->leader == NULL &&
+			claim->items[behind]->verdict != SLUICE_PENDING)
+			elog(ERROR, "records of a producer were tried out of order");
+	postpone(claim, i);
+	return true;
+}
+
+void
+sluice_claims_trim(SluiceBatch *batch)
+{
+	bool		again = true;
+
+	while (again)
+	{
+		again = false;
+		for (int c = 0; c < batch->claims.n; c++)
+			again |= batch->claims.claims[c].locked && batch->claims.claims[c].share->ready &&
+				trim(&batch->claims.claims[c]);
+	}
+}
+
 /* ---- settling ---- */
 
 /* Which account a settled record is entered in; a gap has its own way. */
@@ -267,15 +307,14 @@ account_of(const SluiceItem *item)
 	}
 }
 
-/* Enter the settled items into the row, up to the first one that was left without a verdict. */
+/* Enter the settled items into the row. */
 static void
-enter_items(SluiceBatch *batch, SluiceClaim *claim, SluiceGaps *gaps)
+enter_items(SluiceClaim *claim, SluiceGaps *gaps)
 {
 	SluiceProducerRow *row = &claim->row;
 	const SluiceRecord *last = NULL;
-	int			i = claim->from;
 
-	for (; i < claim->to && claim->items[i]->verdict != SLUICE_PENDING; i++)
+	for (int i = claim->from; i < claim->to; i++)
 	{
 		const SluiceItem *item = claim->items[i];
 
@@ -288,9 +327,6 @@ enter_items(SluiceBatch *batch, SluiceClaim *claim, SluiceGaps *gaps)
 			row->accounts[account_of(item)]++;
 		row->last_sequence = last->through;
 	}
-	for (; i < claim->to; i++)
-		if (claim->items[i]->verdict != SLUICE_PENDING)
-			elog(ERROR, "records of a producer were settled out of order");
 	if (last == NULL)
 		return;
 	row->last_is_gap = last->kind == SLUICE_GAP;
@@ -309,7 +345,7 @@ sluice_claims_settle(SluiceBatch *batch)
 
 		if (!claim->locked || !claim->share->ready)
 			continue;
-		enter_items(batch, claim, &gaps);
+		enter_items(claim, &gaps);
 		claim->row.resent += claim->resent;
 		if (claim->row.last_sequence != before || claim->resent > 0)
 			sluice_producers_update(&batch->claims.producers, &claim->sender->producer, &claim->row);

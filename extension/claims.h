@@ -48,7 +48,10 @@ extern void sluice_claims_begin(struct SluiceBatch *batch);
 /* After keys are known: behind what has to wait, everything of the same producer does. */
 extern void sluice_claims_cut(struct SluiceBatch *batch);
 
-/* After the records are stored: put gaps on the books and write the rows. */
+/* After the records are stored: behind what was left without a verdict, everything of the same producer waits, too. */
+extern void sluice_claims_trim(struct SluiceBatch *batch);
+
+/* Then: put gaps on the books and write the rows. */
 extern void sluice_claims_settle(struct SluiceBatch *batch);
 
 /* End of the batch.  Not called after an error. */

@@ -58,6 +58,7 @@ typedef struct Source
 	int			nlines;
 	bool		watch;			/* one row a call, to see which ones are filtered */
 	int64		seen;			/* watch: rows that COPY had counted at the last call */
+	int			judged;			/* watch: lines whose verdict is known by that */
 	bool		ended;			/* the trailer was given */
 } Source;
 
@@ -93,15 +94,33 @@ sluice_piece_error_reason(const ErrorData *error)
 	return reason;
 }
 
-/* Has the row of the last line been stored?  Only then has COPY's progress counter moved. */
+/* Has the row of the last line been stored?  Only then has COPY's progress counter moved.  Asked once a line. */
 static void
 note_filtered(Source *source)
 {
 	int64		counted = MyBEEntry->st_progress_param[PROGRESS_COPY_TUPLES_PROCESSED];
 
-	if (source->nlines > 0 && counted == source->seen)
+	if (source->nlines == source->judged)
+		return;
+	if (counted == source->seen)
 		source->lines[source->nlines - 1]->verdict = SLUICE_FILTERED;
 	source->seen = counted;
+	source->judged = source->nlines;
+}
+
+/* What we tell of the rows must be what COPY counted. */
+static void
+check_count(const Source *source, uint64 stored)
+{
+	uint64		told = 0;
+
+	for (int i = 0; i < source->nlines; i++)
+		told += source->lines[i]->verdict == SLUICE_STORED;
+	if (told != stored)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("COPY stored " UINT64_FORMAT " rows of stream \"%s\", but " UINT64_FORMAT " are told as stored",
+						stored, source->piece->stream->name, told)));
 }
 
 /* Encode further records, up to about maxread bytes. */
@@ -293,7 +312,10 @@ store_acting(SluicePiece *piece, Source *source)
 			sluice_buffer_append(source->buffer, binary_header, sizeof(binary_header) - 1);
 		stored = copy_rows(piece, source, pstate);
 		if (source->watch)
+		{
 			note_filtered(source);
+			check_count(source, stored);
+		}
 		given = source->nlines;
 		sluice_row_writer_end(&source->writer);
 	}

@@ -14,8 +14,12 @@
  *						(tail.h).  Survives the process, not the machine
  *	damaged-YYYYMMDDTHHMMSS/	a damaged data.mdb that was set aside
  *
- * One thread at a time may write (begin ... commit); any thread may read at any
- * time, except while sluice_store_compact() runs: that is the owner's to see to.
+ * One thread at a time may write (begin ... commit, all by the same thread); any thread
+ * may read at any time, except while sluice_store_compact() runs (it refuses, with ERROR_LOCKED).
+ * A process must not have one directory open twice, also not to peek: LMDB's locks are the process's.
+ *
+ * After a commit that failed the store can be used: the next begin does what is
+ * needed, or fails.  Opening reads every page in use (OWN: and every record) before it trusts any.
  *
  * All functions that return int return a sluice_error (sluice.h).
  */
@@ -125,6 +129,7 @@ extern int sluice_store_remove(SluiceStore *store, uint64_t sequence);	/* nothin
 extern int sluice_store_remove_through(SluiceStore *store, uint64_t sequence, size_t max, size_t *removed);
 
 extern int sluice_store_put_gap(SluiceStore *store, const SluiceStoreGap *gap);	/* one of the same from is replaced */
+extern int sluice_store_remove_gap(SluiceStore *store, uint64_t from);	/* nothing where none begins there */
 extern int sluice_store_remove_gaps_through(SluiceStore *store, uint64_t sequence);	/* a gap that goes on above it keeps the rest */
 
 /* Move a record to the dead letters, with the reason as a sentence.  Its bytes may be given, or NULL: those in the store. */
@@ -140,8 +145,10 @@ typedef bool (*SluiceStoreVisit) (void *argument, const SluiceStoreRecord *recor
 typedef bool (*SluiceStoreVisitGap) (void *argument, const SluiceStoreGap *gap);
 typedef bool (*SluiceStoreVisitDead) (void *argument, const SluiceStoreRecord *record, const char *why);
 
-/* The records from `from` on, ascending. */
+/* The records from `from` on, ascending.  ERROR_DAMAGED ends the scan before a record that is not whole. */
 extern int sluice_store_scan(SluiceStore *store, uint64_t from, SluiceStoreVisit visit, void *argument);
+
+/* The gaps with anything at or above `from`. */
 extern int sluice_store_scan_gaps(SluiceStore *store, uint64_t from, SluiceStoreVisitGap visit, void *argument);
 extern int sluice_store_scan_dead(SluiceStore *store, SluiceStoreVisitDead visit, void *argument);
 extern int sluice_store_counts(SluiceStore *store, SluiceStoreCounts *counts);

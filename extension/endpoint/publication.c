@@ -359,6 +359,7 @@ sluice_publication_batch(const SluicePublication *publication, const SluicePubli
 	SluiceWire	entry;
 	bool		broken = false;
 	bool		ordered = true;
+	uint64_t	last[BATCH_GAP + 1] = {0};	/* of the records, and of the gaps */
 	size_t		bytes = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -372,6 +373,9 @@ sluice_publication_batch(const SluicePublication *publication, const SluicePubli
 			return fault_is(fault, "TOO_LARGE", "a record is larger than Opened.limits allows");
 		if (record->key_length > KEY_LENGTH_MAX)
 			return fault_is(fault, "MALFORMED", "a key has more than 1024 bytes");
+		if (record->sequence <= last[number])
+			return fault_is(fault, "HOLE", "records and gaps of a batch do not ascend");
+		last[number] = record->sequence;
 		ordered = ordered && (i == 0 || record->sequence > records[i - 1].sequence);
 		bytes += (size_t) record->payload_length + record->key_length;
 	}
