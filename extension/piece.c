@@ -293,6 +293,60 @@ fire_deferred(SluicePiece *piece)
 		set_constraints(names, true);
 }
 
+/* All rows by COPY, each with its verdict where we watch. */
+static uint64
+copy_piece(SluicePiece *piece, Source *source, ParseState *pstate, int *given)
+{
+	uint64		stored;
+
+	sluice_row_writer_begin(&source->writer, piece);
+	if (piece->target->binary)
+		sluice_buffer_append(source->buffer, binary_header, sizeof(binary_header) - 1);
+	stored = copy_rows(piece, source, pstate);
+	if (source->watch)
+	{
+		note_filtered(source);
+		check_count(source, stored);
+	}
+	*given = source->nlines;
+	sluice_row_writer_end(&source->writer);
+	return stored;
+}
+
+static void
+mark_filtered(SluicePiece *piece)
+{
+	for (int i = 0; i < piece->nitems; i++)
+		if (piece->items[i]->verdict == SLUICE_STORED)
+			piece->items[i]->verdict = SLUICE_FILTERED;
+}
+
+/* All rows by INSERT; where we watch, one by one: its count is all that tells. */
+static uint64
+insert_piece(SluicePiece *piece, const Source *source, int *given)
+{
+	SluicePiece single = *piece;
+	uint64		stored = 0;
+
+	if (!source->watch)
+		return sluice_piece_insert(piece, given);
+	*given = 0;
+	single.nitems = 1;
+	for (int i = 0; i < piece->nitems; i++)
+	{
+		uint64		inserted;
+		int			one;
+
+		single.items = &piece->items[i];
+		inserted = sluice_piece_insert(&single, &one);
+		if (inserted == 0)
+			mark_filtered(&single);
+		*given += one;
+		stored += inserted;
+	}
+	return stored;
+}
+
 /* All rows of the piece, as the acting role.  False: try again, watching for filtered rows. */
 static bool
 store_acting(SluicePiece *piece, Source *source)
@@ -304,21 +358,9 @@ store_acting(SluicePiece *piece, Source *source)
 	PreventCommandIfReadOnly("sluice.ingest()");
 	(void) ExecCheckRTPerms(pstate->p_rtable, true);
 	if (check_enable_rls(RelationGetRelid(piece->rel), InvalidOid, false) == RLS_ENABLED)
-		stored = sluice_piece_insert(piece, &given);
+		stored = insert_piece(piece, source, &given);
 	else
-	{
-		sluice_row_writer_begin(&source->writer, piece);
-		if (piece->target->binary)
-			sluice_buffer_append(source->buffer, binary_header, sizeof(binary_header) - 1);
-		stored = copy_rows(piece, source, pstate);
-		if (source->watch)
-		{
-			note_filtered(source);
-			check_count(source, stored);
-		}
-		given = source->nlines;
-		sluice_row_writer_end(&source->writer);
-	}
+		stored = copy_piece(piece, source, pstate, &given);
 	fire_deferred(piece);
 	free_parsestate(pstate);
 	if (stored == (uint64) given || source->watch)
@@ -326,9 +368,7 @@ store_acting(SluicePiece *piece, Source *source)
 	if (given == 1)
 	{
 		/* The single row that was given is the one that was swallowed. */
-		for (int i = 0; i < piece->nitems; i++)
-			if (piece->items[i]->verdict == SLUICE_STORED)
-				piece->items[i]->verdict = SLUICE_FILTERED;
+		mark_filtered(piece);
 		return true;
 	}
 	piece->target->may_filter = true;

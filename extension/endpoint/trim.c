@@ -16,6 +16,8 @@
 /* Free memory that is not worth the trouble. */
 #define WORTHWHILE ((size_t) 16 * 1024 * 1024)
 
+#define PATIENCE_MAX 60
+
 /* The process's own memory, in bytes; 0: not known. */
 static size_t
 anonymous_memory(void)
@@ -32,15 +34,31 @@ anonymous_memory(void)
 	return (resident - shared) * (size_t) sysconf(_SC_PAGESIZE);
 }
 
+/*
+ * What malloc keeps and what it has given out look the same from outside.  So a try
+ * in vain says nothing about the next one, only that it need not come soon.
+ */
 void
 sluice_trim_look(SluiceTrim *trim)
 {
-	size_t		now = anonymous_memory();
+	size_t		before;
+	size_t		after;
 
-	if (now < trim->kept)
-		trim->kept = now;
-	if (now - trim->kept < WORTHWHILE)
+	if (trim->left > 0)
+	{
+		trim->left--;
+		return;
+	}
+	before = anonymous_memory();
+	if (trim->least == 0 || before < trim->least)
+		trim->least = before;
+	if (before - trim->least < WORTHWHILE)
 		return;
 	malloc_trim(0);
-	trim->kept = anonymous_memory();
+	after = anonymous_memory();
+	if (after < before && before - after >= WORTHWHILE)
+		trim->patience = 0;
+	else if (trim->patience < PATIENCE_MAX)
+		trim->patience = trim->patience * 2 + 1;
+	trim->left = trim->patience;
 }

@@ -7,12 +7,15 @@
 
 #include <stddef.h>
 
+/* Zeroed at the beginning. */
 typedef struct SluiceTrim
 {
-	size_t		kept;			/* anonymous memory after the last time, in bytes */
+	size_t		least;			/* anonymous memory, in bytes, as little as was ever seen */
+	unsigned	patience;		/* looks to leave out after one in vain */
+	unsigned	left;			/* of these */
 } SluiceTrim;
 
-/* For a moment with little to do: where the process has grown since the last time, give back what is free. */
+/* For a moment with little to do, about once a second: where the process has grown, give back what is free. */
 extern void sluice_trim_look(SluiceTrim *trim);
 
 #endif							/* SLUICE_TRIM_H */
