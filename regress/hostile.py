@@ -209,11 +209,11 @@ def send_some(peer, source, credit):
 
 
 def command_oversize(options):
-    """One message of 100 MB, in a call of its own."""
+    """One message of so many MB, in a call of its own."""
     channel = grpc.insecure_channel(options.address, options=(
         ("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)))
     stub = channel.stream_stream(INGEST, request_serializer=None, response_deserializer=None)
-    size = 100 << 20
+    size = options.size << 20
     length = bytearray()
     rest = size
     while rest > 0x7F:
@@ -250,6 +250,7 @@ def main():
     parser.add_argument("--address", default="127.0.0.1:50051")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--size", type=int, default=100, help="oversize: MB")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     print(json.dumps(commands[options.command](options)), flush=True)

@@ -320,5 +320,10 @@ COMMENT ON COLUMN sluice.stat_connections.buffered_records IS 'that wait at the 
 COMMENT ON COLUMN sluice.stat_connections.oldest_age IS 'of the oldest record that waits at the client, when it reported';
 COMMENT ON COLUMN sluice.stat_connections.clock_offset IS 'how far the client''s clock was ahead of the server''s when it reported, the report''s journey included';
 
+CREATE FUNCTION sluice.audit(stream text, OUT producer uuid, OUT rows bigint, OUT doubled bigint,
+	OUT beyond bigint, OUT redriven bigint, OUT missing bigint)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_audit' LANGUAGE C STRICT;
+COMMENT ON FUNCTION sluice.audit IS 'compare a stream''s target, which must keep producer and sequence, with the ledger. Of each producer: rows in the target; sequences that are there more than once (doubled); sequences above its last one (beyond); dead letters that were redriven; and how many rows fewer there are than were stored and redriven (missing; negative: more)';
+
 REVOKE ALL ON ALL TABLES IN SCHEMA sluice FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sluice FROM PUBLIC;

@@ -1,7 +1,9 @@
 # What runs where: libgrpc in the workers alone, signals in main threads alone.
+# A worker that was told to end is replaced at once, one that fails is not.
 use strict;
 use warnings;
 
+use IO::Socket::INET;
 use Sluice qw(slurp_lines wait_until);
 use Test::More;
 
@@ -60,5 +62,44 @@ is($sluice->sql('SELECT count(*) FROM sluice.stat_workers WHERE records_received
 my $report = $sluice->send_stop($sender);
 $session->quit;
 is($sluice->sql("SELECT count(*) = $report->{records} FROM readings WHERE device_id LIKE 'flow-%'"), 't', 'all stored');
+
+# The launcher says for how long it waits, whenever it does.
+my $delayed = qr/sluice worker \d+ has failed (\d+) times in a row, starting it again in (\d+) ms/;
+
+subtest 'orderly ends' => sub {
+	my $own = Sluice->new('own', database => 'own', extension => 0);
+	foreach my $n (1 .. 4)
+	{
+		$own->sql('CREATE DATABASE own', 'postgres');
+		$own->sql('CREATE EXTENSION pg_sluice');
+		$own->wait_serving;
+		$own->sql('DROP DATABASE own WITH (FORCE)', 'postgres');
+	}
+	$own->sql('CREATE DATABASE own', 'postgres');
+	foreach my $n (1 .. 4)
+	{
+		$own->sql('CREATE EXTENSION pg_sluice');
+		$own->wait_serving;
+		$own->sql('DROP EXTENSION pg_sluice');
+		$own->wait_sql("SELECT string_agg(backend_type, ' ') FROM pg_stat_activity WHERE query = 'waiting for CREATE EXTENSION pg_sluice'",
+			'sluice worker', 60);
+	}
+	unlike($own->log_since, $delayed, 'no worker had to wait after databases and extensions were dropped');
+};
+
+subtest 'failures' => sub {
+	my $offset = $sluice->log_offset;
+	my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0) or die "no port: $!\n";
+	$sluice->node->append_conf('postgresql.conf', 'sluice.port = ' . $taken->sockport . "\nsluice.workers = 1\n");
+	$sluice->node->reload;
+	ok(wait_until('a worker fails again and again', sub { $sluice->log_since($offset) =~ /has failed 4 times in a row/ }, 60),
+		'a port that is taken is a failure');
+	my @waits = map { /$delayed/ ? "$1:$2" : () } split /\n/, $sluice->log_since($offset);
+	is("@waits[0 .. 2]", '2:500 3:1000 4:2000', 'each one waits longer than the one before');
+	$taken->close;
+	$sluice->node->append_conf('postgresql.conf', 'sluice.port = ' . $sluice->port . "\n");
+	$sluice->node->reload;
+	$sluice->wait_serving;
+};
 
 done_testing();

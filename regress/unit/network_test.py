@@ -398,7 +398,7 @@ def test_reflection(server):
         ok(len(answers) == len(asked) and [dict(a).get(2) for a in answers] == asked, version + ": each request is answered in order")
         names = sorted(dict(fields(s))[1].decode() for n, s in fields(dict(answers[0])[6]))
         ok(names == ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
-                     "ingestion.IngestionService"], version + ": services " + " ".join(names))
+                     "ingestion.IngestionService", "sluice.v1.SluiceService"], version + ": services " + " ".join(names))
         for i in (1, 2, 3):
             files = [descriptor_pb2.FileDescriptorProto.FromString(f) for _, f in fields(dict(answers[i])[4])]
             ok([f.name for f in files] == ["ingestion.proto", "google/protobuf/timestamp.proto"], version + ": file with its imports")
