@@ -70,7 +70,7 @@ fuzz: deps
 	$(MAKE) -C regress/fuzz run
 
 clean:
-	for part in $(PARTS) regress/module regress/unit regress/fuzz bench; do \
+	for part in $(PARTS) regress/module regress/unit regress/driver regress/fuzz bench; do \
 		if [ -f $$part/Makefile ]; then $(MAKE) -C $$part clean || exit 1; fi; \
 	done
 	rm -rf build regress/messages

@@ -22,22 +22,21 @@
 
 #include "connection.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
-#include <grpc/support/log.h>
-#include <grpc/support/time.h>
 
 #include "clock.h"
 #include "memory.h"
+#include "received.h"
+#include "transport.h"
+#include "wake.h"
 
 #define METHOD "/ingestion.IngestionService/IngestData"
 
@@ -64,9 +63,7 @@ struct SluiceConnection
 	const char *server;
 	const char *stream;
 	grpc_completion_queue *queue;
-	grpc_channel *idle_channel; /* leads nowhere: its call carries the wake-ups */
-	grpc_call  *idle_call;
-	atomic_bool wake_pending;
+	SluiceWake	wake;
 
 	/* The present call, if any. */
 	grpc_channel *channel;
@@ -81,98 +78,30 @@ struct SluiceConnection
 	grpc_status_code status;
 	grpc_slice	status_details;
 
-	/* The answer that the owner may look at. */
-	grpc_byte_buffer *answer;
-	grpc_slice	answer_copy;	/* where it came in several pieces */
-	const uint8_t *answer_bytes;
-	size_t		answer_length;
+	SluiceReceived answer;		/* that the owner may look at */
 
 	SluiceCallEnd end;
 };
-
-static void
-drop_log_line(gpr_log_func_args *args)
-{
-	(void) args;
-}
-
-static grpc_arg
-integer_arg(const char *key, int value)
-{
-	grpc_arg	arg;
-
-	memset(&arg, 0, sizeof(arg));
-	arg.type = GRPC_ARG_INTEGER;
-	arg.key = (char *) key;
-	arg.value.integer = value;
-	return arg;
-}
-
-static grpc_arg
-string_arg(const char *key, const char *value)
-{
-	grpc_arg	arg;
-
-	memset(&arg, 0, sizeof(arg));
-	arg.type = GRPC_ARG_STRING;
-	arg.key = (char *) key;
-	arg.value.string = (char *) value;
-	return arg;
-}
-
-static gpr_timespec
-grpc_deadline(int64_t deadline)
-{
-	gpr_timespec when;
-
-	if (deadline == SLUICE_NEVER)
-		return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-	when.tv_sec = deadline / SLUICE_SECOND;
-	when.tv_nsec = (int32_t) (deadline % SLUICE_SECOND);
-	when.clock_type = GPR_CLOCK_MONOTONIC;
-	return when;
-}
 
 SluiceConnection *
 sluice_connection_create(const char *server, const char *stream)
 {
 	SluiceConnection *connection = sluice_memory_get_zeroed(sizeof(SluiceConnection));
 
-	/* What matters comes as the status of a call; gRPC's own lines are for those who ask for them. */
-	if (getenv("GRPC_VERBOSITY") == NULL)
-		gpr_set_log_function(drop_log_line);
+	sluice_transport_quiet();
 	grpc_init();
 	connection->server = server;
 	connection->stream = stream;
 	connection->queue = grpc_completion_queue_create_for_next(NULL);
-	connection->idle_channel = grpc_lame_client_channel_create("idle", GRPC_STATUS_UNAVAILABLE, "not for calls");
-	connection->idle_call =
-		grpc_channel_create_call(connection->idle_channel, NULL, GRPC_PROPAGATE_DEFAULTS, connection->queue,
-								 grpc_slice_from_static_string("/idle/idle"), NULL,
-								 gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-	atomic_init(&connection->wake_pending, false);
-	connection->answer_copy = grpc_empty_slice();
+	sluice_wake_init(&connection->wake, connection->queue, (void *) (intptr_t) TAG_WAKE);
 	return connection;
-}
-
-static void
-forget_answer(SluiceConnection *connection)
-{
-	if (connection->answer != NULL)
-	{
-		grpc_byte_buffer_destroy(connection->answer);
-		connection->answer = NULL;
-		grpc_slice_unref(connection->answer_copy);
-		connection->answer_copy = grpc_empty_slice();
-	}
 }
 
 void
 sluice_connection_free(SluiceConnection *connection)
 {
-	forget_answer(connection);
-	grpc_call_unref(connection->idle_call);
-	grpc_channel_destroy(connection->idle_channel);
+	sluice_received_drop(&connection->answer);
+	sluice_wake_release(&connection->wake);
 	grpc_completion_queue_shutdown(connection->queue);
 	while (grpc_completion_queue_next(connection->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
 		   GRPC_QUEUE_SHUTDOWN)
@@ -214,18 +143,18 @@ static void
 create_channel(SluiceConnection *connection)
 {
 	grpc_arg	args[] = {
-		integer_arg("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
-		integer_arg("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-		integer_arg("grpc.keepalive_permit_without_calls", 1),
-		integer_arg("grpc.http2.max_pings_without_data", 0),
-		integer_arg("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),	/* so gRPC calls the connect timeout */
-		integer_arg("grpc.enable_retries", 0),
-		integer_arg("grpc.enable_http_proxy", 0),
-		integer_arg("grpc.use_local_subchannel_pool", 1),
-		integer_arg("grpc.http2.bdp_probe", 0),
-		integer_arg("grpc.http2.lookahead_bytes", RECEIVE_WINDOW),
-		integer_arg("grpc.max_receive_message_length", ANSWER_MAX_LENGTH),
-		string_arg("grpc.primary_user_agent", "sluice/" SLUICE_VERSION)
+		sluice_transport_integer("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+		sluice_transport_integer("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+		sluice_transport_integer("grpc.keepalive_permit_without_calls", 1),
+		sluice_transport_integer("grpc.http2.max_pings_without_data", 0),
+		sluice_transport_integer("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),	/* so gRPC calls the connect timeout */
+		sluice_transport_integer("grpc.enable_retries", 0),
+		sluice_transport_integer("grpc.enable_http_proxy", 0),
+		sluice_transport_integer("grpc.use_local_subchannel_pool", 1),
+		sluice_transport_integer("grpc.http2.bdp_probe", 0),
+		sluice_transport_integer("grpc.http2.lookahead_bytes", RECEIVE_WINDOW),
+		sluice_transport_integer("grpc.max_receive_message_length", ANSWER_MAX_LENGTH),
+		sluice_transport_string("grpc.primary_user_agent", "sluice/" SLUICE_VERSION)
 	};
 	grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
 	grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
@@ -335,7 +264,7 @@ sluice_connection_cancel(SluiceConnection *connection)
 static SluiceConnectionEvent
 on_wake(SluiceConnection *connection)
 {
-	atomic_store(&connection->wake_pending, false);
+	sluice_wake_taken(&connection->wake);
 	return SLUICE_CONNECTION_WOKEN;
 }
 
@@ -354,36 +283,13 @@ on_sent(SluiceConnection *connection, bool success)
 static SluiceConnectionEvent
 on_answer(SluiceConnection *connection)
 {
-	const grpc_slice_buffer *pieces;
-
 	if (connection->incoming == NULL)
 	{
 		connection->broken = true;
 		return SLUICE_CONNECTION_OTHER;
 	}
-	connection->answer = connection->incoming;
+	sluice_received_take(&connection->answer, connection->incoming);
 	connection->incoming = NULL;
-
-	/* Answers are small: nearly always one piece of uncompressed bytes, looked at where they are. */
-	pieces = &connection->answer->data.raw.slice_buffer;
-	if (connection->answer->type != GRPC_BB_RAW ||
-		connection->answer->data.raw.compression != GRPC_COMPRESS_NONE || pieces->count != 1)
-	{
-		grpc_byte_buffer_reader reader;
-
-		if (grpc_byte_buffer_reader_init(&reader, connection->answer))
-		{
-			connection->answer_copy = grpc_byte_buffer_reader_readall(&reader);
-			grpc_byte_buffer_reader_destroy(&reader);
-		}
-		connection->answer_bytes = GRPC_SLICE_START_PTR(connection->answer_copy);
-		connection->answer_length = GRPC_SLICE_LENGTH(connection->answer_copy);
-	}
-	else
-	{
-		connection->answer_bytes = GRPC_SLICE_START_PTR(pieces->slices[0]);
-		connection->answer_length = GRPC_SLICE_LENGTH(pieces->slices[0]);
-	}
 	receive_answer(connection);
 	return SLUICE_CONNECTION_ANSWER;
 }
@@ -456,13 +362,13 @@ sluice_connection_next(SluiceConnection *connection, int64_t deadline)
 {
 	grpc_event	event;
 
-	forget_answer(connection);
+	sluice_received_drop(&connection->answer);
 	if (connection->call != NULL && connection->in_flight == 0)
 	{
 		release_call(connection);
 		return SLUICE_CONNECTION_ENDED;
 	}
-	event = grpc_completion_queue_next(connection->queue, grpc_deadline(deadline), NULL);
+	event = grpc_completion_queue_next(connection->queue, sluice_transport_deadline(deadline), NULL);
 	if (event.type != GRPC_OP_COMPLETE)
 		return SLUICE_CONNECTION_TIMEOUT;
 	if (event.tag == (void *) (intptr_t) TAG_WAKE)
@@ -473,8 +379,8 @@ sluice_connection_next(SluiceConnection *connection, int64_t deadline)
 const uint8_t *
 sluice_connection_answer(const SluiceConnection *connection, size_t *length)
 {
-	*length = connection->answer_length;
-	return connection->answer_bytes;
+	*length = connection->answer.length;
+	return connection->answer.bytes;
 }
 
 const SluiceCallEnd *
@@ -486,6 +392,5 @@ sluice_connection_end(const SluiceConnection *connection)
 void
 sluice_connection_wake(SluiceConnection *connection)
 {
-	if (!atomic_exchange(&connection->wake_pending, true))
-		grpc_call_start_batch(connection->idle_call, NULL, 0, (void *) (intptr_t) TAG_WAKE, NULL);
+	sluice_wake_post(&connection->wake);
 }

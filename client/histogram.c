@@ -41,6 +41,16 @@ sluice_histogram_add(SluiceHistogram *histogram, uint64_t value)
 		histogram->maximum = value;
 }
 
+void
+sluice_histogram_add_all(SluiceHistogram *histogram, const SluiceHistogram *other)
+{
+	for (unsigned i = 0; i < SLUICE_HISTOGRAM_SIZE; i++)
+		histogram->counts[i] += other->counts[i];
+	histogram->total += other->total;
+	if (other->maximum > histogram->maximum)
+		histogram->maximum = other->maximum;
+}
+
 uint64_t
 sluice_histogram_quantile(const SluiceHistogram *histogram, double part)
 {

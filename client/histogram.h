@@ -19,6 +19,9 @@ typedef struct SluiceHistogram
 
 extern void sluice_histogram_add(SluiceHistogram *histogram, uint64_t value);
 
+/* All of another's. */
+extern void sluice_histogram_add_all(SluiceHistogram *histogram, const SluiceHistogram *other);
+
 /* The smallest value that at least this part (0 to 1) of all is not above, rounded up; 0 for none. */
 extern uint64_t sluice_histogram_quantile(const SluiceHistogram *histogram, double part);
 

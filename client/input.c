@@ -12,7 +12,8 @@
 #include "memory.h"
 #include "record.h"
 
-static const SluiceInputFormat *const formats[] = {&sluice_input_ndjson, &sluice_input_csv, &sluice_input_lines};
+static const SluiceInputFormat *const formats[] = {&sluice_input_ndjson, &sluice_input_csv, &sluice_input_lines,
+&sluice_input_protobuf};
 
 const SluiceInputFormat *
 sluice_input_format(const char *name)
@@ -25,17 +26,29 @@ sluice_input_format(const char *name)
 	return NULL;
 }
 
+static void
+want_column(SluiceInput *input, int kind, const char *name)
+{
+	input->columns[kind].name = name;
+	input->columns[kind].name_length = name != NULL ? strlen(name) : 0;
+}
+
 SluiceInput *
 sluice_input_create(const SluiceInputFormat *format, const char *key_column, size_t max_record)
 {
 	SluiceInput *input = sluice_memory_get_zeroed(sizeof(SluiceInput));
 
 	input->format = format;
-	input->key_column = key_column;
-	input->key_column_length = key_column != NULL ? strlen(key_column) : 0;
+	want_column(input, SLUICE_INPUT_KEY, key_column);
 	input->max_record = max_record;
 	input->line = 1;
 	return input;
+}
+
+void
+sluice_input_want_entity(SluiceInput *input, const char *entity_column)
+{
+	want_column(input, SLUICE_INPUT_ENTITY, entity_column);
 }
 
 void
@@ -44,7 +57,8 @@ sluice_input_free(SluiceInput *input)
 	if (input->format->free != NULL)
 		input->format->free(input);
 	sluice_text_free(&input->payload);
-	sluice_text_free(&input->key);
+	for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+		sluice_text_free(&input->columns[kind].text);
 	sluice_text_free(&input->name);
 	free(input);
 }
@@ -134,20 +148,52 @@ sluice_input_next_line(SluiceInput *input, const char *bytes, size_t length, boo
 	return SLUICE_INPUT_RECORD;
 }
 
-SluiceInputResult
-sluice_input_take_key(SluiceInput *input, SluiceInputRecord *record)
+const char *
+sluice_input_column_role(int kind)
 {
-	const SluiceText *key = &input->key;
+	return kind == SLUICE_INPUT_KEY ? "key" : "entity";
+}
 
-	if (key->length == 0)
-		return sluice_input_fail(input, record->line, "the key \"%.100s\" is empty", input->key_column);
-	if (key->length > SLUICE_KEY_MAX_LENGTH)
-		return sluice_input_fail(input, record->line, "the key \"%.100s\" is longer than %d bytes",
-								 input->key_column, SLUICE_KEY_MAX_LENGTH);
-	if (!sluice_text_is_utf8(key->bytes, key->length) || memchr(key->bytes, '\0', key->length) != NULL)
-		return sluice_input_fail(input, record->line, "the key \"%.100s\" is not UTF-8 text without zero bytes",
-								 input->key_column);
-	record->key = key->bytes;
+bool
+sluice_input_is_column(const SluiceInput *input, int kind, const char *name, size_t length)
+{
+	const SluiceInputColumn *column = &input->columns[kind];
+
+	return column->name != NULL && column->name_length == length && memcmp(column->name, name, length) == 0;
+}
+
+static SluiceInputResult
+check_column(SluiceInput *input, int kind, uint64_t line)
+{
+	static const size_t longest[] = {SLUICE_KEY_MAX_LENGTH, SLUICE_ENTITY_MAX_LENGTH};
+	const char *role = sluice_input_column_role(kind);
+	const char *name = input->columns[kind].name;
+	const SluiceText *text = &input->columns[kind].text;
+
+	if (text->length > longest[kind])
+		return sluice_input_fail(input, line, "the %s \"%.100s\" is longer than %zu bytes", role, name, longest[kind]);
+	if (!sluice_text_is_utf8(text->bytes, text->length) || memchr(text->bytes, '\0', text->length) != NULL)
+		return sluice_input_fail(input, line, "the %s \"%.100s\" is not UTF-8 text without zero bytes", role, name);
+	return SLUICE_INPUT_RECORD;
+}
+
+SluiceInputResult
+sluice_input_take_columns(SluiceInput *input, SluiceInputRecord *record)
+{
+	const SluiceText *key = &input->columns[SLUICE_INPUT_KEY].text;
+	const SluiceText *entity = &input->columns[SLUICE_INPUT_ENTITY].text;
+
+	if (input->columns[SLUICE_INPUT_KEY].name != NULL && key->length == 0)
+		return sluice_input_fail(input, record->line, "the key \"%.100s\" is empty",
+								 input->columns[SLUICE_INPUT_KEY].name);
+	for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+	{
+		if (input->columns[kind].text.length > 0 && check_column(input, kind, record->line) != SLUICE_INPUT_RECORD)
+			return SLUICE_INPUT_ERROR;
+	}
+	record->key = key->length > 0 ? key->bytes : NULL;
 	record->key_length = key->length;
+	record->entity = entity->length > 0 ? entity->bytes : NULL;
+	record->entity_length = entity->length;
 	return SLUICE_INPUT_RECORD;
 }

@@ -1,6 +1,6 @@
 /*
  * input.h
- *		From the bytes of an input to records: payload and key.
+ *		From the bytes of an input to records: payload, key and entity.
  *
  * A core without I/O: the caller offers what it has read, and is told how much
  * of it was used, or that more is needed.  One SluiceInput per file.  Memory
@@ -31,6 +31,8 @@ typedef struct SluiceInputRecord
 	size_t		payload_length;
 	const char *key;			/* NULL where no key column was asked for */
 	size_t		key_length;
+	const char *entity;			/* NULL where none was asked for, or the record has none */
+	size_t		entity_length;
 	uint64_t	line;			/* the record's first one, from 1 */
 } SluiceInputRecord;
 
@@ -38,7 +40,7 @@ typedef struct SluiceInputRecord
 typedef struct SluiceInputFormat
 {
 	const char *name;
-	bool		has_columns;	/* a key column can be asked for */
+	bool		has_columns;	/* a key and an entity can be asked for */
 	/* As sluice_input_next(), without a byte-order mark. */
 	SluiceInputResult (*next) (SluiceInput *input, const char *bytes, size_t length, bool at_end,
 							   size_t *used, SluiceInputRecord *record);
@@ -48,6 +50,7 @@ typedef struct SluiceInputFormat
 extern const SluiceInputFormat sluice_input_ndjson;
 extern const SluiceInputFormat sluice_input_csv;
 extern const SluiceInputFormat sluice_input_lines;
+extern const SluiceInputFormat sluice_input_protobuf;
 
 /* By its name, or NULL. */
 extern const SluiceInputFormat *sluice_input_format(const char *name);
@@ -55,6 +58,9 @@ extern const SluiceInputFormat *sluice_input_format(const char *name);
 /* key_column: NULL for none; must outlive the input. */
 extern SluiceInput *sluice_input_create(const SluiceInputFormat *format, const char *key_column, size_t max_record);
 extern void sluice_input_free(SluiceInput *input);
+
+/* Before the first record: the column that is the entity; must outlive the input. */
+extern void sluice_input_want_entity(SluiceInput *input, const char *entity_column);
 
 /*
  * The next record of bytes[0 .. length).  *used bytes are done with, whatever
@@ -68,19 +74,33 @@ extern uint64_t sluice_input_line(const SluiceInput *input);
 
 /* What follows is for the formats. */
 
+typedef enum SluiceInputColumnKind
+{
+	SLUICE_INPUT_KEY,			/* every record must have one */
+	SLUICE_INPUT_ENTITY,
+	SLUICE_INPUT_COLUMNS
+} SluiceInputColumnKind;
+
+/* A column whose text goes along with the payload. */
+typedef struct SluiceInputColumn
+{
+	const char *name;			/* NULL: not wanted */
+	size_t		name_length;
+	SluiceText	text;			/* the record's */
+} SluiceInputColumn;
+
 typedef struct SluiceCsvHeader
 {
 	char	  **names;			/* each as a JSON string with its quotes and the colon behind it */
 	size_t	   *lengths;
 	size_t		count;
-	size_t		key;			/* the key column, or count */
+	size_t		places[SLUICE_INPUT_COLUMNS];	/* of the columns that are wanted, or SIZE_MAX */
 } SluiceCsvHeader;
 
 struct SluiceInput
 {
 	const SluiceInputFormat *format;
-	const char *key_column;
-	size_t		key_column_length;
+	SluiceInputColumn columns[SLUICE_INPUT_COLUMNS];
 	size_t		max_record;
 	bool		started;		/* a byte-order mark can only come before */
 	uint64_t	line;			/* of the next unused byte */
@@ -90,7 +110,6 @@ struct SluiceInput
 	uint64_t	newlines;		/* CSV: within the part that was looked at */
 	SluiceCsvHeader *header;	/* CSV: NULL until it was read */
 	SluiceText	payload;
-	SluiceText	key;
 	SluiceText	name;
 	char		error[512];
 };
@@ -106,7 +125,13 @@ extern SluiceInputResult sluice_input_fail(SluiceInput *input, uint64_t line, co
 extern SluiceInputResult sluice_input_next_line(SluiceInput *input, const char *bytes, size_t length, bool at_end,
 												size_t *used, size_t *line_length);
 
-/* Checks input->key and puts it into the record: RECORD or ERROR. */
-extern SluiceInputResult sluice_input_take_key(SluiceInput *input, SluiceInputRecord *record);
+/* "key" or "entity", for messages. */
+extern const char *sluice_input_column_role(int kind);
+
+/* Is this the name of that column? */
+extern bool sluice_input_is_column(const SluiceInput *input, int kind, const char *name, size_t length);
+
+/* Checks the columns' texts and puts them into the record: RECORD or ERROR. */
+extern SluiceInputResult sluice_input_take_columns(SluiceInput *input, SluiceInputRecord *record);
 
 #endif							/* SLUICE_INPUT_H */

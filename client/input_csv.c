@@ -172,9 +172,11 @@ add_column(SluiceInput *input, uint64_t line)
 	memcpy(header->names[n], member->bytes, member->length);
 	header->lengths[n] = member->length;
 	header->count++;
-	if (input->key_column != NULL && input->name.length == input->key_column_length &&
-		memcmp(input->name.bytes, input->key_column, input->name.length) == 0)
-		header->key = n;
+	for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+	{
+		if (sluice_input_is_column(input, kind, input->name.bytes, input->name.length))
+			header->places[kind] = n;
+	}
 	return SLUICE_INPUT_RECORD;
 }
 
@@ -186,7 +188,8 @@ read_header(SluiceInput *input, const char *row, size_t length, uint64_t line)
 	bool		quoted;
 
 	input->header = sluice_memory_get_zeroed(sizeof(SluiceCsvHeader));
-	input->header->key = SIZE_MAX;
+	for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+		input->header->places[kind] = SIZE_MAX;
 	for (;;)
 	{
 		SluiceInputResult result;
@@ -201,8 +204,12 @@ read_header(SluiceInput *input, const char *row, size_t length, uint64_t line)
 			break;
 		at++;
 	}
-	if (input->key_column != NULL && input->header->key == SIZE_MAX)
-		return sluice_input_fail(input, line, "there is no column \"%.100s\" to be the key", input->key_column);
+	for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+	{
+		if (input->columns[kind].name != NULL && input->header->places[kind] == SIZE_MAX)
+			return sluice_input_fail(input, line, "there is no column \"%.100s\" to be the %s",
+									 input->columns[kind].name, sluice_input_column_role(kind));
+	}
 	return SLUICE_INPUT_RECORD;
 }
 
@@ -234,7 +241,8 @@ read_row(SluiceInput *input, const char *row, size_t length, SluiceInputRecord *
 	bool		quoted;
 
 	input->payload.length = 0;
-	input->key.length = 0;
+	for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+		input->columns[kind].text.length = 0;
 	for (;; column++, at++)
 	{
 		at = read_field(at, end, &input->name, &quoted);
@@ -242,8 +250,11 @@ read_row(SluiceInput *input, const char *row, size_t length, SluiceInputRecord *
 			return wrong_quotes(input, record->line, column);
 		if (column < header->count)
 			append_member(input, column, quoted);
-		if (column == header->key)
-			sluice_text_append(&input->key, input->name.bytes, input->name.length);
+		for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+		{
+			if (column == header->places[kind])
+				sluice_text_append(&input->columns[kind].text, input->name.bytes, input->name.length);
+		}
 		if (at == end)
 			break;
 	}
@@ -253,7 +264,7 @@ read_row(SluiceInput *input, const char *row, size_t length, SluiceInputRecord *
 	sluice_text_append_byte(&input->payload, '}');
 	record->payload = input->payload.bytes;
 	record->payload_length = input->payload.length;
-	return input->key_column != NULL ? sluice_input_take_key(input, record) : SLUICE_INPUT_RECORD;
+	return sluice_input_take_columns(input, record);
 }
 
 static SluiceInputResult

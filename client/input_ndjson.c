@@ -209,16 +209,31 @@ append_unescaped(SluiceText *text, Scan inside)
 	return true;
 }
 
-static bool
-is_key_name(SluiceInput *input, Scan name)
+/* The values of the members that are wanted; at is NULL where there is none. */
+typedef struct Wanted
 {
+	Scan		values[SLUICE_INPUT_COLUMNS];
+} Wanted;
+
+static void
+note_member(SluiceInput *input, Scan name, Scan value, Wanted *wanted)
+{
+	const char *bytes = name.at;
 	size_t		length = (size_t) (name.end - name.at);
 
-	if (memchr(name.at, '\\', length) == NULL)
-		return length == input->key_column_length && memcmp(name.at, input->key_column, length) == 0;
-	input->name.length = 0;
-	return append_unescaped(&input->name, name) && input->name.length == input->key_column_length &&
-		memcmp(input->name.bytes, input->key_column, input->name.length) == 0;
+	if (memchr(name.at, '\\', length) != NULL)
+	{
+		input->name.length = 0;
+		if (!append_unescaped(&input->name, name))
+			return;
+		bytes = input->name.bytes;
+		length = input->name.length;
+	}
+	for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+	{
+		if (sluice_input_is_column(input, kind, bytes, length))
+			wanted->values[kind] = value;
+	}
 }
 
 static const char *
@@ -262,30 +277,43 @@ is_number(Scan value)
 	return at == value.end;
 }
 
-/* The key's text from its value, with quotes if it is a string. */
-static SluiceInputResult
-read_key(SluiceInput *input, Scan value, SluiceInputRecord *record)
+/* An entity may be absent, and null is as if it were; a key may not. */
+static bool
+is_absent(int kind, Scan value)
 {
-	input->key.length = 0;
+	return kind == SLUICE_INPUT_ENTITY &&
+		(value.at == NULL || (value.end - value.at == 4 && memcmp(value.at, "null", 4) == 0));
+}
+
+/* A column's text from its value, with quotes if it is a string. */
+static SluiceInputResult
+read_column(SluiceInput *input, int kind, Scan value, uint64_t line)
+{
+	SluiceInputColumn *column = &input->columns[kind];
+	const char *role = sluice_input_column_role(kind);
+
+	column->text.length = 0;
+	if (column->name == NULL || is_absent(kind, value))
+		return SLUICE_INPUT_RECORD;
+	if (value.at == NULL)
+		return sluice_input_fail(input, line, "there is no member \"%.100s\" to be the %s", column->name, role);
 	if (*value.at == '"')
 	{
 		Scan		inside = {value.at + 1, value.end - 1};
 
-		if (!append_unescaped(&input->key, inside))
-			return sluice_input_fail(input, record->line, "the key \"%.100s\" holds an invalid escape",
-									 input->key_column);
+		if (!append_unescaped(&column->text, inside))
+			return sluice_input_fail(input, line, "the %s \"%.100s\" holds an invalid escape", role, column->name);
 	}
 	else if (is_number(value))
-		sluice_text_append(&input->key, value.at, (size_t) (value.end - value.at));
+		sluice_text_append(&column->text, value.at, (size_t) (value.end - value.at));
 	else
-		return sluice_input_fail(input, record->line, "the key \"%.100s\" is not a string or a number",
-								 input->key_column);
-	return sluice_input_take_key(input, record);
+		return sluice_input_fail(input, line, "the %s \"%.100s\" is not a string or a number", role, column->name);
+	return SLUICE_INPUT_RECORD;
 }
 
-/* Walk over the object; *key becomes the value of the key's member, if any. */
+/* Walk over the object. */
 static bool
-scan_object(SluiceInput *input, Scan *scan, Scan *key)
+scan_object(SluiceInput *input, Scan *scan, Wanted *wanted)
 {
 	Scan		name;
 	Scan		value;
@@ -308,8 +336,7 @@ scan_object(SluiceInput *input, Scan *scan, Scan *key)
 		if (!skip_value(scan))
 			return false;
 		value.end = scan->at;
-		if (input->key_column != NULL && is_key_name(input, name))
-			*key = value;
+		note_member(input, name, value, wanted);
 		skip_space(scan);
 		if (skip_byte(scan, '}'))
 			return true;
@@ -322,10 +349,11 @@ static SluiceInputResult
 read_object(SluiceInput *input, Scan line, SluiceInputRecord *record)
 {
 	Scan		scan = line;
-	Scan		key = {NULL, NULL};
+	Wanted		wanted;
 	const char *end;
 
-	if (!scan_object(input, &scan, &key))
+	memset(&wanted, 0, sizeof(wanted));
+	if (!scan_object(input, &scan, &wanted))
 		return sluice_input_fail(input, record->line, "not a JSON object");
 	end = scan.at;
 	skip_space(&scan);
@@ -333,12 +361,12 @@ read_object(SluiceInput *input, Scan line, SluiceInputRecord *record)
 		return sluice_input_fail(input, record->line, "there is something behind the JSON object");
 	record->payload = line.at;
 	record->payload_length = (size_t) (end - line.at);
-	if (input->key_column == NULL)
-		return SLUICE_INPUT_RECORD;
-	if (key.at == NULL)
-		return sluice_input_fail(input, record->line, "there is no member \"%.100s\" to be the key",
-								 input->key_column);
-	return read_key(input, key, record);
+	for (int kind = 0; kind < SLUICE_INPUT_COLUMNS; kind++)
+	{
+		if (read_column(input, kind, wanted.values[kind], record->line) != SLUICE_INPUT_RECORD)
+			return SLUICE_INPUT_ERROR;
+	}
+	return sluice_input_take_columns(input, record);
 }
 
 static SluiceInputResult

@@ -23,6 +23,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "exit_status.h"
 #include "histogram.h"
 #include "memory.h"
 #include "options.h"
@@ -30,7 +31,6 @@
 #include "sender.h"
 #include "server.h"
 #include "signals.h"
-#include "summary.h"
 #include "uuid7.h"
 
 #define NPAYLOADS 1024

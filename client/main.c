@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench.h"
+#include "buffer_command.h"
+#include "exit_status.h"
 #include "send.h"
-#include "summary.h"
 
 typedef struct Subcommand
 {
@@ -16,7 +18,9 @@ typedef struct Subcommand
 } Subcommand;
 
 static const Subcommand subcommands[] = {
-	{"send", sluice_send_main, "send records from files or standard input into a stream"}
+	{"send", sluice_send_main, "send records from files or standard input into a stream"},
+	{"buffer", sluice_buffer_main, "look into the durable buffer of a producer, or repair it"},
+	{"bench", sluice_bench_main, "send made-up records, and tell how long they took"}
 };
 
 #define NSUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "summary.h"
+#include "exit_status.h"
 
 static void
 out_of_memory(void)

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "memory.h"
+
 static const SluiceOption *
 find_long(const SluiceOption *table, const char *name, size_t length)
 {
@@ -92,6 +94,13 @@ read_number(const SluiceOption *option, const char *text)
 	return true;
 }
 
+static void
+add_item(SluiceOptionList *list, const char *item)
+{
+	list->items = sluice_memory_resize(list->items, (list->count + 1) * sizeof(char *));
+	list->items[list->count++] = item;
+}
+
 static bool
 read_value(const SluiceOption *option, const char *text, const char *command)
 {
@@ -101,6 +110,9 @@ read_value(const SluiceOption *option, const char *text, const char *command)
 	{
 		case SLUICE_OPTION_TEXT:
 			*(const char **) option->value = text;
+			break;
+		case SLUICE_OPTION_LIST:
+			add_item(option->value, text);
 			break;
 		case SLUICE_OPTION_CHOICE:
 			ok = is_choice(option->argument, text);

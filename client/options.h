@@ -15,9 +15,16 @@ typedef enum SluiceOptionKind
 	SLUICE_OPTION_COUNT,		/* size_t from minimum to maximum */
 	SLUICE_OPTION_SIZE,			/* the same in bytes, with B, kB, MB, GB (1024) */
 	SLUICE_OPTION_REAL,			/* double from minimum to maximum */
+	SLUICE_OPTION_LIST,			/* SluiceOptionList, one item more each time it is given */
 	SLUICE_OPTION_SWITCH,		/* bool; --no-NAME switches off */
 	SLUICE_OPTION_END			/* closes the table */
 } SluiceOptionKind;
+
+typedef struct SluiceOptionList
+{
+	const char **items;
+	size_t		count;
+} SluiceOptionList;
 
 typedef struct SluiceOption
 {

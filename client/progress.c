@@ -1,10 +1,11 @@
 /*
  * progress.c
- *		The line that shows how a run goes on.
+ *		What a run says on standard error.
  */
 #include "progress.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "clock.h"
@@ -13,34 +14,74 @@ void
 sluice_progress_start(SluiceProgress *progress, FILE *file, bool in_place, int64_t now)
 {
 	memset(progress, 0, sizeof(*progress));
+	pthread_mutex_init(&progress->mutex, NULL);
 	progress->file = file;
 	progress->in_place = in_place;
 	progress->since = now;
 }
 
-void
-sluice_progress_show(SluiceProgress *progress, const SluiceSender *sender, int64_t now)
+static const char *
+state_name(sluice_state state)
 {
-	const SluiceSenderCounts *counts = sluice_sender_counts(sender);
-	uint64_t	answered = counts->acknowledged + counts->dead_letters;
-	double		seconds = (double) (now - progress->since) / SLUICE_SECOND;
+	static const char *const names[] = {
+		"connecting", "connected", "waiting to connect again", "refused", "fenced", "forked", "closed"
+	};
 
-	fprintf(progress->file, "%s%.0f records/s, %" PRIu64 " acknowledged, %" PRIu64 " dead letters, %zu unacknowledged, %s%s",
-			progress->in_place ? "\r" : "", seconds > 0 ? (double) (answered - progress->answered) / seconds : 0,
-			counts->acknowledged, counts->dead_letters, sluice_sender_unacknowledged(sender),
-			sluice_sender_state(sender), progress->in_place ? "\033[K" : "\n");
-	fflush(progress->file);
-	progress->shown = progress->in_place;
-	progress->since = now;
-	progress->answered = answered;
+	return (size_t) state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
 }
 
 void
-sluice_progress_clear(SluiceProgress *progress)
+sluice_progress_show(SluiceProgress *progress, const sluice_statistics *statistics, int64_t now)
+{
+	double		seconds = (double) (now - progress->since) / SLUICE_SECOND;
+	uint64_t	settled = statistics->acknowledged_through;
+	double		rate = seconds > 0 && progress->settled > 0 ? (double) (settled - progress->settled) / seconds : 0;
+
+	pthread_mutex_lock(&progress->mutex);
+	fprintf(progress->file, "%s%.0f records/s, %" PRIu64 " acknowledged, %" PRIu64 " dead letters, %" PRIu64 " buffered",
+			progress->in_place ? "\r" : "", rate,
+			statistics->stored + statistics->duplicates + statistics->filtered + statistics->settled_before,
+			statistics->dead_lettered + statistics->set_aside, statistics->buffered_records);
+	if (statistics->buffered_records > 0)
+		fprintf(progress->file, " (oldest %.1f s)", (double) statistics->oldest_age / 1e3);
+	fprintf(progress->file, ", %s%s", state_name(statistics->state), progress->in_place ? "\033[K" : "\n");
+	fflush(progress->file);
+	progress->shown = progress->in_place;
+	progress->since = now;
+	progress->settled = settled > 0 ? settled : 1;
+	pthread_mutex_unlock(&progress->mutex);
+}
+
+static void
+clear(SluiceProgress *progress)
 {
 	if (!progress->shown)
 		return;
 	fputs("\r\033[K", progress->file);
 	fflush(progress->file);
 	progress->shown = false;
+}
+
+void
+sluice_progress_tell(SluiceProgress *progress, const char *format, ...)
+{
+	va_list		arguments;
+
+	pthread_mutex_lock(&progress->mutex);
+	clear(progress);
+	fputs("sluice: ", progress->file);
+	va_start(arguments, format);
+	vfprintf(progress->file, format, arguments);
+	va_end(arguments);
+	fputc('\n', progress->file);
+	fflush(progress->file);
+	pthread_mutex_unlock(&progress->mutex);
+}
+
+void
+sluice_progress_clear(SluiceProgress *progress)
+{
+	pthread_mutex_lock(&progress->mutex);
+	clear(progress);
+	pthread_mutex_unlock(&progress->mutex);
 }

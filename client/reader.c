@@ -2,9 +2,8 @@
  * reader.c
  *		The thread that reads the input and makes its records.
  *
- * It reads a piece of the input, takes all complete records out of it, and
- * hands them over in one batch before it reads (and perhaps waits) again: so
- * records of a slow input leave at once, and those of a fast one cost little.
+ * It reads a piece of the input, and hands over one after the other all complete
+ * records in it before it reads (and perhaps waits) again.
  * Every wait for input is a poll() that sluice_reader_stop() ends, too.
  */
 #include "reader.h"
@@ -18,25 +17,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "memory.h"
-#include "uuid7.h"
 
 #define READ_SIZE 262144
-#define BATCH_COUNT 512
-#define BATCH_BYTES 262144
 
 struct SluiceReader
 {
 	const SluiceReaderOptions *options;
-	SluiceQueue *queue;
 	pthread_t	thread;
 	int			stop_fd;
 	atomic_bool stopping;
-	SluiceUuid7 uuid7;
-	SluiceRecordList batch;
 
 	/* The present file. */
 	size_t		source;
@@ -62,9 +54,9 @@ typedef enum Step
 } Step;
 
 static const char *
-file_name(const SluiceReader *reader, size_t source)
+file_name(const SluiceReaderOptions *options, size_t source)
 {
-	const char *name = reader->options->files[source];
+	const char *name = options->files[source];
 
 	return strcmp(name, "-") == 0 ? "<stdin>" : name;
 }
@@ -72,7 +64,7 @@ file_name(const SluiceReader *reader, size_t source)
 static Step
 fail_at_line(SluiceReader *reader, uint64_t line, const char *message)
 {
-	snprintf(reader->error, sizeof(reader->error), "%s:%llu: %s", file_name(reader, reader->source),
+	snprintf(reader->error, sizeof(reader->error), "%s:%llu: %s", file_name(reader->options, reader->source),
 			 (unsigned long long) line, message);
 	return STEP_QUIT;
 }
@@ -81,16 +73,8 @@ static Step
 fail_at_file(SluiceReader *reader, const char *what)
 {
 	snprintf(reader->error, sizeof(reader->error), "could not %s \"%s\": %s", what,
-			 file_name(reader, reader->source), strerror(errno));
+			 file_name(reader->options, reader->source), strerror(errno));
 	return STEP_QUIT;
-}
-
-static Step
-push_batch(SluiceReader *reader)
-{
-	if (reader->batch.count == 0)
-		return STEP_ON;
-	return sluice_queue_push(reader->queue, &reader->batch) ? STEP_ON : STEP_QUIT;
 }
 
 static Step
@@ -104,6 +88,7 @@ open_file(SluiceReader *reader)
 		return fail_at_file(reader, "open");
 	reader->input = sluice_input_create(reader->options->format, reader->options->key_column,
 										reader->options->max_record);
+	sluice_input_want_entity(reader->input, reader->options->entity_column);
 	reader->start = 0;
 	reader->filled = 0;
 	reader->at_end = false;
@@ -181,53 +166,18 @@ read_more(SluiceReader *reader)
 	return STEP_ON;
 }
 
-static bool
-generate_key(SluiceReader *reader, char text[SLUICE_UUID_TEXT_LENGTH])
-{
-	struct timespec now;
-	uint8_t		uuid[16];
-
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	if (!sluice_uuid7_next(&reader->uuid7, (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000, uuid))
-		return false;
-	sluice_uuid_to_text(uuid, text);
-	return true;
-}
-
 static Step
-add_record(SluiceReader *reader, const SluiceInputRecord *found)
+hand_over(SluiceReader *reader, const SluiceInputRecord *found)
 {
-	char		uuid[SLUICE_UUID_TEXT_LENGTH];
-	const char *key = found->key;
-	size_t		key_length = found->key_length;
-	size_t		size;
-	SluiceClientRecord *record;
+	char		message[512] = "";
 
-	if (key == NULL)
+	if (reader->options->take(reader->options->argument, found, reader->source, message, sizeof(message)))
 	{
-		if (!generate_key(reader, uuid))
-			return fail_at_line(reader, found->line, "could not generate a key: no random numbers");
-		key = uuid;
-		key_length = sizeof(uuid);
+		reader->last_line = found->line;
+		reader->last_source = reader->source;
+		return STEP_ON;
 	}
-	size = sluice_record_message_size(key_length, found->payload_length);
-	if (size > reader->options->max_record)
-	{
-		char		message[160];
-
-		snprintf(message, sizeof(message), "the record has %zu bytes, more than the largest allowed, %zu "
-				 "(--max-record-size)", size, reader->options->max_record);
-		return fail_at_line(reader, found->line, message);
-	}
-	record = sluice_record_create(key, key_length, found->payload, found->payload_length);
-	record->line = found->line;
-	record->source = (uint32_t) reader->source;
-	sluice_record_list_append(&reader->batch, record);
-	reader->last_line = found->line;
-	reader->last_source = reader->source;
-	if (reader->batch.count >= BATCH_COUNT || reader->batch.bytes >= BATCH_BYTES)
-		return push_batch(reader);
-	return STEP_ON;
+	return message[0] != '\0' ? fail_at_line(reader, found->line, message) : STEP_QUIT;
 }
 
 /* All complete records of the buffer. */
@@ -245,7 +195,7 @@ take_records(SluiceReader *reader)
 								   reader->filled - reader->start, reader->at_end, &used, &found);
 		if (result == SLUICE_INPUT_RECORD)
 		{
-			step = add_record(reader, &found);
+			step = hand_over(reader, &found);
 			reader->start += used;
 			if (step != STEP_ON)
 				return step;
@@ -267,10 +217,7 @@ read_file(SluiceReader *reader)
 
 	while (step == STEP_ON)
 	{
-		/* What is complete leaves before we may have to wait for more. */
-		step = push_batch(reader);
-		if (step == STEP_ON)
-			step = read_more(reader);
+		step = read_more(reader);
 		if (step == STEP_ON)
 			step = take_records(reader);
 	}
@@ -290,18 +237,16 @@ read_files(void *argument)
 		step = read_file(reader);
 	}
 	reader->complete = step == STEP_NEXT_FILE;
-	push_batch(reader);
-	sluice_queue_finish(reader->queue);
+	reader->options->ended(reader->options->argument);
 	return NULL;
 }
 
 SluiceReader *
-sluice_reader_start(const SluiceReaderOptions *options, SluiceQueue *queue)
+sluice_reader_start(const SluiceReaderOptions *options)
 {
 	SluiceReader *reader = sluice_memory_get_zeroed(sizeof(SluiceReader));
 
 	reader->options = options;
-	reader->queue = queue;
 	reader->fd = -1;
 	atomic_init(&reader->stopping, false);
 	reader->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -350,12 +295,14 @@ sluice_reader_complete(const SluiceReader *reader)
 }
 
 void
-sluice_reader_locate(const SluiceReader *reader, const SluiceClientRecord *record, char *place, size_t size)
+sluice_reader_locate(const SluiceReaderOptions *options, SluicePlace place, char *text, size_t size)
 {
-	uint64_t	line = record != NULL ? record->line : reader->last_line;
-	size_t		source = record != NULL ? record->source : reader->last_source;
+	snprintf(text, size, "%s:%llu", file_name(options, place.source), (unsigned long long) place.line);
+}
 
-	place[0] = '\0';
-	if (line > 0)
-		snprintf(place, size, "%s:%llu", file_name(reader, source), (unsigned long long) line);
+bool
+sluice_reader_last(const SluiceReader *reader, SluicePlace *place)
+{
+	*place = (SluicePlace) {reader->last_source, reader->last_line};
+	return reader->last_line > 0;
 }

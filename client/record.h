@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define SLUICE_KEY_MAX_LENGTH 1024	/* what the server takes: proto/ingestion.proto */
+#define SLUICE_ENTITY_MAX_LENGTH 255	/* what libsluice takes: sluice.h */
 
 typedef struct SluiceClientRecord
 {

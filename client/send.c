@@ -2,46 +2,41 @@
  * send.c
  *		The command "sluice send": records from files into a stream.
  *
- * Three threads: the reader (reader.c) makes records and waits when the queue
- * between them is full; the main thread runs the sender (sender.c) until all
- * is acknowledged; a third waits for signals.  This file reads the options,
- * puts them together, and tells what came out.
+ * This file reads the options, opens the buffer's directory, and tells what
+ * came out; sending.c does it.
  */
 #include "send.h"
 
+#include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "library_options.h"
 #include "options.h"
 #include "progress.h"
-#include "queue.h"
-#include "reader.h"
-#include "sender.h"
-#include "server.h"
+#include "sending.h"
 #include "signals.h"
+#include "sluice.h"
+#include "spool.h"
 #include "summary.h"
 
-#define QUEUE_COUNT 4096
-#define QUEUE_BYTES (4 * 1024 * 1024)
-#define PLACES_SHOWN 10			/* dead letters told one by one */
-#define SAME_WISH (SLUICE_SECOND / 2)
 #define MEGABYTE (1024.0 * 1024)
+#define WAIT_FOR_ROOM "100 ms"	/* until the reader looks whether it is to stop */
 
 typedef struct SendOptions
 {
 	const char *input;
-	const char *server;
-	const char *stream;
 	const char *key;
-	size_t		window;
-	size_t		window_bytes;
+	const char *entity;
+	SluiceLibraryOptions library;
 	size_t		max_record_size;
 	double		timeout;
+	bool		once;
+	bool		flush;
 	const char *summary;
 	bool		quiet;
 	bool		progress;
@@ -53,14 +48,10 @@ typedef struct SendOptions
 typedef struct Send
 {
 	SendOptions options;
-	SluiceReaderOptions reader_options;
-	char	   *target;
-	SluiceQueue *queue;
-	SluiceReader *reader;
-	SluiceSender *sender;
+	SluiceSendingOptions sending_options;
+	SluiceSpool spool;
 	SluiceProgress progress;
-	uint64_t	places_shown;
-	int64_t		stopped_at;		/* by the first signal, 0 = not yet; the signal thread's */
+	SluiceSending *sending;
 } Send;
 
 static const char usage[] =
@@ -72,59 +63,28 @@ static const char contract[] =
 "\nExit status:\n"
 "  0  the whole input is acknowledged, and nothing was dead-lettered\n"
 "  1  wrong usage or input (file and line are told); what came before is acknowledged\n"
-"  2  all is acknowledged, some records as dead letters\n"
-"  3  gave up: some records are unacknowledged\n"
+"  2  all is acknowledged, some records as dead letters (--once: or given up, or lost)\n"
+"  3  gave up: some records are unacknowledged, and stay in the buffer\n"
 "  4  the server refuses: no such stream, no permission, ...\n"
-"  5  a signal came before the end of the input; what was read is acknowledged\n";
-
-/* One line on stderr, apart from the progress line. */
-static void tell(Send *send, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-tell(Send *send, const char *format, ...)
-{
-	va_list		arguments;
-
-	sluice_progress_clear(&send->progress);
-	fputs("sluice: ", stderr);
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	fputc('\n', stderr);
-}
-
-static void
-set_defaults(SendOptions *options)
-{
-	const char *server = getenv("SLUICE_SERVER");
-
-	memset(options, 0, sizeof(*options));
-	options->input = "ndjson";
-	options->server = server != NULL && *server != '\0' ? server : SLUICE_SERVER_DEFAULT;
-	options->window = 10000;
-	options->window_bytes = 64 * 1024 * 1024;
-	options->max_record_size = 1024 * 1024;
-	options->timeout = 60;
-	options->summary = "text";
-}
+"  5  a signal came before the end of the input; what was read is acknowledged\n"
+"  6  the buffer is fenced or forked: see \"sluice buffer repair\"\n";
 
 /* Returns the number of files, or -1: *status is the exit status then. */
 static int
 read_options(SendOptions *options, int argc, char **argv, int *status)
 {
 	const SluiceOption table[] = {
-		{SLUICE_OPTION_CHOICE, "input", 'i', "ndjson|csv|lines", &options->input, 0, 0,
+		{SLUICE_OPTION_CHOICE, "input", 'i', "ndjson|csv|lines|protobuf", &options->input, 0, 0,
 		"what the input is (default ndjson)", NULL},
-		{SLUICE_OPTION_TEXT, "server", 's', "HOST:PORT", &options->server, 0, 0,
-		"where (default $SLUICE_SERVER or localhost:50051)", NULL},
-		{SLUICE_OPTION_TEXT, "stream", 'S', "NAME", &options->stream, 0, 0,
-		"the stream (default: the server's default stream)", NULL},
+		SLUICE_LIBRARY_OPTION_ROWS(&options->library),
 		{SLUICE_OPTION_TEXT, "key", 'k', "COLUMN", &options->key, 0, 0,
-		"member or column that is the idempotency key (default: a UUIDv7)", NULL},
-		{SLUICE_OPTION_COUNT, "window", 'w', "N", &options->window, 1, 1000000,
-		"records sent and unacknowledged at most (default 10000)", NULL},
-		{SLUICE_OPTION_SIZE, "window-bytes", 0, "SIZE", &options->window_bytes, 1, 64.0 * 1024 * MEGABYTE,
-		"the same in bytes (default 64MB)", NULL},
+		"member or column that is the idempotency key (default: none)", NULL},
+		{SLUICE_OPTION_TEXT, "entity", 0, "COLUMN", &options->entity, 0, 0,
+		"member or column that is the entity, for --set compact=on", NULL},
+		{SLUICE_OPTION_SWITCH, "once", 0, NULL, &options->once, 0, 0,
+		"end with 0 only if nothing was given up or lost either", NULL},
+		{SLUICE_OPTION_SWITCH, "flush", 0, NULL, &options->flush, 0, 0,
+		"read nothing: send what --buffer holds", NULL},
 		{SLUICE_OPTION_SIZE, "max-record-size", 0, "SIZE", &options->max_record_size, 64, 1024 * MEGABYTE,
 		"refuse larger ones (default 1MB, as sluice.max_record_size)", NULL},
 		{SLUICE_OPTION_REAL, "timeout", 't', "SECONDS", &options->timeout, 0, 1e8,
@@ -157,220 +117,196 @@ read_options(SendOptions *options, int argc, char **argv, int *status)
 
 /* What the table cannot check. */
 static bool
-options_fit(const SendOptions *options)
+options_fit(const SendOptions *options, int nfiles)
 {
-	if (options->stream != NULL && !sluice_server_stream_valid(options->stream))
-		fprintf(stderr, "sluice send: a stream's name must be printable ASCII to be sent: \"%s\"\n", options->stream);
-	else if (options->key != NULL && !sluice_input_format(options->input)->has_columns)
-		fprintf(stderr, "sluice send: --key needs an input with columns, and \"%s\" has none\n", options->input);
-	else if (*options->server == '\0')
-		fprintf(stderr, "sluice send: the server's name is empty\n");
+	bool		columns = sluice_input_format(options->input)->has_columns;
+
+	if (!columns && (options->key != NULL || options->entity != NULL))
+		fprintf(stderr, "sluice send: --%s needs an input with columns, and \"%s\" has none\n",
+				options->key != NULL ? "key" : "entity", options->input);
+	else if (options->flush && options->library.buffer == NULL)
+		fprintf(stderr, "sluice send: --flush needs --buffer\n");
+	else if (options->flush && nfiles > 0)
+		fprintf(stderr, "sluice send: --flush reads no files\n");
 	else
 		return true;
 	return false;
 }
 
-static void
-on_answered(void *argument, const SluiceClientRecord *record, bool dead_lettered)
-{
-	Send	   *send = argument;
-	char		place[400];
+/* ---- how it ended ---- */
 
-	if (!dead_lettered || send->options.quiet || send->places_shown > PLACES_SHOWN)
+static void
+tell_what_is_left(Send *send, uint64_t left)
+{
+	const SluiceLibraryOptions *library = &send->options.library;
+
+	if (left == 0)
 		return;
-	if (send->places_shown++ == PLACES_SHOWN)
-	{
-		tell(send, "more dead letters are not told one by one");
-		return;
-	}
-	sluice_reader_locate(send->reader, record, place, sizeof(place));
-	tell(send, "%s: dead-lettered; key \"%.*s\"", place, record->key_length > 200 ? 200 : (int) record->key_length,
-		 (const char *) record->message + record->key_offset);
-}
-
-static void
-on_tick(void *argument, const SluiceSender *sender)
-{
-	sluice_progress_show(&((Send *) argument)->progress, sender, sluice_clock_now());
-}
-
-static void
-on_notice(void *argument, const char *message)
-{
-	Send	   *send = argument;
-
-	if (!send->options.quiet)
-		tell(send, "%s", message);
-}
-
-/*
- * One wish to stop often comes as two signals: timeout(1) signals its child
- * and then the group, a terminal's interrupt is passed on by a shell.
- */
-static void
-on_signal(void *argument, int signal)
-{
-	Send	   *send = argument;
-	int64_t		now = sluice_clock_now();
-
-	(void) signal;
-	if (send->stopped_at != 0 && now - send->stopped_at < SAME_WISH)
-		return;
-	if (send->stopped_at == 0)
-		send->stopped_at = now;
-	sluice_reader_stop(send->reader);
-	sluice_sender_stop(send->sender);
-}
-
-static void
-set_up(Send *send)
-{
-	SendOptions *options = &send->options;
-	SluiceSenderOptions sender_options;
-
-	memset(&sender_options, 0, sizeof(sender_options));
-	send->target = sluice_server_target(options->server);
-	sender_options.server = send->target;
-	sender_options.stream = options->stream;
-	sender_options.window = options->window;
-	sender_options.window_bytes = options->window_bytes;
-	sender_options.timeout = options->timeout > 0 ? (int64_t) (options->timeout * SLUICE_SECOND) : SLUICE_NEVER;
-	sender_options.argument = send;
-	sender_options.answered = on_answered;
-	sender_options.notice = on_notice;
-	if (options->progress)
-	{
-		sender_options.tick = on_tick;
-		sender_options.tick_interval = send->progress.in_place ? SLUICE_SECOND / 5 : SLUICE_SECOND;
-	}
-	send->queue = sluice_queue_create(QUEUE_COUNT, QUEUE_BYTES);
-	send->sender = sluice_sender_create(&sender_options, send->queue);
-	send->reader = sluice_reader_start(&send->reader_options, send->queue);
-}
-
-static void
-tear_down(Send *send)
-{
-	sluice_reader_free(send->reader);
-	sluice_sender_free(send->sender);
-	sluice_queue_free(send->queue);
-	free(send->target);
-}
-
-static void
-tell_refusal(Send *send)
-{
-	const SluiceClientRecord *large = sluice_sender_too_large(send->sender);
-	char		place[400];
-
-	tell(send, "%s refuses: %s", send->target, sluice_sender_message(send->sender));
-	if (large != NULL)
-	{
-		sluice_reader_locate(send->reader, large, place, sizeof(place));
-		tell(send, "the largest record on its way is %s with %u bytes; the server's limit is sluice.max_record_size",
-			 place, large->length);
-	}
-}
-
-static void
-tell_giving_up(Send *send, uint64_t unacknowledged)
-{
-	const SluiceClientRecord *oldest = sluice_sender_oldest(send->sender);
-	char		place[400] = "";
-
-	if (oldest != NULL)
-		sluice_reader_locate(send->reader, oldest, place, sizeof(place));
-	tell(send, "gave up: %s; %" PRIu64 " records are unacknowledged%s%s", sluice_sender_message(send->sender),
-		 unacknowledged, place[0] != '\0' ? ", the first of them " : "", place);
+	sluice_progress_tell(&send->progress, "%" PRIu64 " records are left in %s; this sends them: "
+						 "sluice send --flush --buffer '%s'%s%s%s%s", left, send->spool.directory, send->spool.directory,
+						 library->server != NULL ? " --server " : "", library->server != NULL ? library->server : "",
+						 library->stream != NULL ? " --stream " : "", library->stream != NULL ? library->stream : "");
 }
 
 static SluiceExit
-judge(Send *send, SluiceSenderResult result, uint64_t unacknowledged)
+judge_failure(Send *send, SluiceSendingResult result, uint64_t left)
 {
+	const char *message = sluice_sending_message(send->sending);
 	char		place[400];
+	bool		known = sluice_sending_oldest_place(send->sending, place, sizeof(place));
 
-	if (result == SLUICE_SENDER_REFUSED)
+	if (result == SLUICE_SENDING_FENCED)
 	{
-		tell_refusal(send);
+		sluice_progress_tell(&send->progress, "%s; \"sluice buffer repair --new-identity %s\" sends what is its own",
+							 message, send->spool.directory);
+		return SLUICE_EXIT_FENCED;
+	}
+	if (result == SLUICE_SENDING_REFUSED)
+	{
+		sluice_progress_tell(&send->progress, "the server refuses: %s", message);
 		return SLUICE_EXIT_REFUSED;
 	}
-	if (result == SLUICE_SENDER_GAVE_UP && unacknowledged > 0)
+	sluice_progress_tell(&send->progress, "gave up: %s; %" PRIu64 " records are unacknowledged%s%s", message, left,
+						 known ? ", the first of them " : "", known ? place : "");
+	return SLUICE_EXIT_GAVE_UP;
+}
+
+static SluiceExit
+judge(Send *send, SluiceSendingResult result)
+{
+	const sluice_statistics *statistics = sluice_sending_statistics(send->sending);
+	const char *input_error = sluice_sending_input_error(send->sending);
+	uint64_t	given_up = statistics->dropped + statistics->lost;
+	char		place[400];
+	bool		known;
+
+	if (result != SLUICE_SENDING_DONE)
+		return judge_failure(send, result, statistics->buffered_records);
+	if (input_error != NULL)
 	{
-		tell_giving_up(send, unacknowledged);
-		return SLUICE_EXIT_GAVE_UP;
-	}
-	if (sluice_reader_error(send->reader) != NULL)
-	{
-		tell(send, "%s", sluice_reader_error(send->reader));
+		sluice_progress_tell(&send->progress, "%s", input_error);
 		return SLUICE_EXIT_INPUT;
 	}
-	if (!sluice_reader_complete(send->reader))
+	if (!sluice_sending_read_all(send->sending))
 	{
-		sluice_reader_locate(send->reader, NULL, place, sizeof(place));
+		known = sluice_sending_last_place(send->sending, place, sizeof(place));
 		if (!send->options.quiet)
-			tell(send, "stopped by a signal before the end of the input%s%s",
-				 place[0] != '\0' ? ", after " : "", place);
+			sluice_progress_tell(&send->progress, "stopped by a signal before the end of the input%s%s",
+								 known ? ", after " : "", known ? place : "");
 		return SLUICE_EXIT_STOPPED;
 	}
-	return sluice_sender_counts(send->sender)->dead_letters > 0 ? SLUICE_EXIT_DEAD_LETTERS : SLUICE_EXIT_OK;
+	if (send->options.once && given_up > 0)
+		sluice_progress_tell(&send->progress, "%" PRIu64 " records were given up, %" PRIu64 " are lost",
+							 statistics->dropped, statistics->lost);
+	return statistics->dead_lettered + statistics->set_aside > 0 || (send->options.once && given_up > 0) ?
+		SLUICE_EXIT_DEAD_LETTERS : SLUICE_EXIT_OK;
+}
+
+static void
+print_summary(Send *send, const SluiceSummary *summary)
+{
+	sluice_progress_clear(&send->progress);
+	if (strcmp(send->options.summary, "json") == 0)
+		sluice_summary_print_json(stdout, summary);
+	else if (strcmp(send->options.summary, "text") == 0 && !send->options.quiet)
+		sluice_summary_print_text(stderr, summary);
 }
 
 static SluiceExit
 run(Send *send)
 {
 	int64_t		start = sluice_clock_now();
-	SluiceSignals *signals;
-	SluiceSenderResult result;
-	SluiceSummary summary;
+	SluiceSendingResult result = sluice_sending_run(send->sending);
+	SluiceSummary summary = {*sluice_sending_statistics(send->sending), 0, SLUICE_EXIT_OK};
+	uint64_t	left = summary.statistics.buffered_records;
 
-	set_up(send);
-	signals = sluice_signals_start(on_signal, send);
-	result = sluice_sender_run(send->sender);
-	sluice_signals_end(signals);
-
-	memset(&summary, 0, sizeof(summary));
-	summary.unacknowledged = sluice_sender_unacknowledged(send->sender) + sluice_queue_close(send->queue);
-	sluice_reader_stop(send->reader);
-	sluice_reader_join(send->reader);
-	summary.counts = *sluice_sender_counts(send->sender);
 	summary.seconds = (double) (sluice_clock_now() - start) / SLUICE_SECOND;
-	summary.exit = judge(send, result, summary.unacknowledged);
-
-	sluice_progress_clear(&send->progress);
-	if (strcmp(send->options.summary, "json") == 0)
-		sluice_summary_print_json(stdout, &summary);
-	else if (strcmp(send->options.summary, "text") == 0 && !send->options.quiet)
-		sluice_summary_print_text(stderr, &summary);
-	tear_down(send);
+	summary.exit = judge(send, result);
+	if (!sluice_sending_free(send->sending))
+	{
+		sluice_progress_tell(&send->progress, "what is left could not be written to \"%s\"", send->spool.directory);
+		summary.exit = SLUICE_EXIT_GAVE_UP;
+	}
+	tell_what_is_left(send, left);
+	print_summary(send, &summary);
+	sluice_spool_close(&send->spool, left > 0 || summary.statistics.set_aside > 0 || result != SLUICE_SENDING_DONE);
 	return summary.exit;
+}
+
+/* ---- how it begins ---- */
+
+static bool
+open_sending(Send *send)
+{
+	sluice_options *library = send->sending_options.library;
+	char		message[512];
+
+	if (!sluice_spool_open(&send->spool, send->options.library.buffer))
+	{
+		fprintf(stderr, "sluice: could not make a directory for the buffer: %s\n", strerror(errno));
+		return false;
+	}
+	if (sluice_options_set(library, "buffer", send->spool.directory) != SLUICE_OK)
+		snprintf(message, sizeof(message), "%s", sluice_options_message(library));
+	else
+		send->sending = sluice_sending_create(&send->sending_options, message, sizeof(message));
+	if (send->sending != NULL)
+		return true;
+	fprintf(stderr, "sluice: %s\n", message);
+	sluice_spool_close(&send->spool, false);
+	return false;
+}
+
+static void
+set_up(Send *send, int nfiles, char **files)
+{
+	static char *standard_input[] = {"-"};
+	SendOptions *options = &send->options;
+	SluiceSendingOptions *sending = &send->sending_options;
+
+	sending->reader.format = sluice_input_format(options->input);
+	sending->reader.key_column = options->key;
+	sending->reader.entity_column = options->entity;
+	sending->reader.max_record = options->max_record_size;
+	sending->reader.files = nfiles > 0 ? files : standard_input;
+	sending->reader.nfiles = options->flush ? 0 : nfiles > 0 ? (size_t) nfiles : 1;
+	sending->timeout = options->timeout > 0 ? (int64_t) (options->timeout * SLUICE_SECOND) : SLUICE_NEVER;
+	sending->quiet = options->quiet;
+	sending->show_progress = options->progress_given ? options->progress : !options->quiet && isatty(STDERR_FILENO);
+	sending->progress = &send->progress;
+	sluice_progress_start(&send->progress, stderr, isatty(STDERR_FILENO), sluice_clock_now());
+
+	/* A full buffer is waited for in pieces, unless the user has said how long. */
+	sending->patient = strcmp(sluice_options_get(sending->library, "full"), "block") == 0 &&
+		strcmp(sluice_options_get(sending->library, "block_timeout"), "never") == 0;
+	if (sending->patient)
+		sluice_options_set(sending->library, "block_timeout", WAIT_FOR_ROOM);
 }
 
 int
 sluice_send_main(int argc, char **argv)
 {
-	static char *standard_input[] = {"-"};
 	Send		send;
 	int			status;
 	int			nfiles;
 
 	memset(&send, 0, sizeof(send));
-	set_defaults(&send.options);
+	send.options.input = "ndjson";
+	send.options.max_record_size = 1024 * 1024;
+	send.options.timeout = 60;
+	send.options.summary = "text";
 	nfiles = read_options(&send.options, argc, argv, &status);
 	if (nfiles < 0)
 		return status;
-	if (!options_fit(&send.options))
+	if (!options_fit(&send.options, nfiles))
 		return SLUICE_EXIT_INPUT;
-	send.reader_options.format = sluice_input_format(send.options.input);
-	send.reader_options.key_column = send.options.key;
-	send.reader_options.max_record = send.options.max_record_size;
-	send.reader_options.files = nfiles > 0 ? argv + 1 : standard_input;
-	send.reader_options.nfiles = nfiles > 0 ? (size_t) nfiles : 1;
-
-	if (!send.options.progress_given)
-		send.options.progress = !send.options.quiet && isatty(STDERR_FILENO);
-	sluice_progress_start(&send.progress, stderr, isatty(STDERR_FILENO), sluice_clock_now());
+	send.sending_options.library = sluice_library_options_make(&send.options.library, "sluice send");
+	if (send.sending_options.library == NULL)
+		return SLUICE_EXIT_INPUT;
+	set_up(&send, nfiles, argv + 1);
 	sluice_signals_block();
-	status = run(&send);
+	status = open_sending(&send) ? run(&send) : SLUICE_EXIT_INPUT;
+	sluice_options_free(send.sending_options.library);
 	if (fflush(stdout) != 0)
 	{
 		fprintf(stderr, "sluice: could not write the summary\n");

@@ -410,7 +410,7 @@ schedule_retry(SluiceSender *sender, const SluiceCallEnd *end)
 
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		random = (uint64_t) sluice_clock_now() * 0x9E3779B97F4A7C15ull >> 20;
-	delay = sluice_backoff_next(&sender->backoff, random);
+	delay = sluice_backoff_next(&sender->backoff, SLUICE_BACKOFF_FIRST, SLUICE_BACKOFF_LAST, random);
 	sender->retry_at = sluice_clock_now() + delay;
 	if (sluice_sender_unacknowledged(sender) == 0)
 		return;

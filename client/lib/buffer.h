@@ -52,11 +52,14 @@ extern int sluice_buffer_flush(SluiceBuffer *buffer, int64_t deadline);
 extern void sluice_buffer_end(SluiceBuffer *buffer, int error);
 
 /* Fills the members that the buffer knows: all but state, in_flight's connection, attempts and connections. */
-extern void sluice_buffer_statistics(SluiceBuffer *buffer, sluice_statistics *statistics);
+extern void sluice_buffer_fill_statistics(SluiceBuffer *buffer, sluice_statistics *statistics);
 
 /* ---- the publisher; one thread ---- */
 
-/* Called, from any thread and with no lock held, when there may be something to send after sluice_buffer_next() had nothing. */
+/*
+ * Called, from any thread and with no lock held, when there may be something to send after sluice_buffer_next() had nothing.
+ * ready NULL: not any more; when this returns no thread is in the callback.
+ */
 extern void sluice_buffer_on_ready(SluiceBuffer *buffer, void (*ready) (void *argument), void *argument);
 
 /* What an Open says (P4).  The store has all of it durably. */
@@ -102,6 +105,13 @@ extern void sluice_buffer_disconnected(SluiceBuffer *buffer);
 /* The server said FENCED or FORKED (P12): remembered durably, and the end. */
 extern void sluice_buffer_condemned(SluiceBuffer *buffer, int error, uint64_t server_sequence);
 
+/*
+ * The stream of this name is another one than ours, and the option says to go on with it (P14): 1 to
+ * acked_through is declared as previous_stream, and stream_uid is forgotten.  Durable when it returns:
+ * the next opening has no stream_uid.  Not while a connection is open.  ERROR_DISK (try again).
+ */
+extern int sluice_buffer_rebind(SluiceBuffer *buffer);
+
 /* A PublishRequest with a batch, encoded: memory of the buffer's, given back by sluice_buffer_sent(). */
 typedef struct SluiceOutgoing
 {
@@ -140,7 +150,7 @@ typedef struct SluiceBacklogReport
 } SluiceBacklogReport;
 extern void sluice_buffer_report(SluiceBuffer *buffer, SluiceBacklogReport *report);
 
-/* Sent on this connection, not settled. */
+/* Sent on this connection, not settled.  From any thread. */
 extern uint64_t sluice_buffer_in_flight(SluiceBuffer *buffer);
 
 #endif							/* SLUICE_LIB_BUFFER_H */

@@ -27,7 +27,7 @@ extern int sluice_publisher_start(const SluiceSettings *settings, SluiceBuffer *
 /* Ends the call (half-close where that is quick, else cancel), joins the thread. */
 extern void sluice_publisher_stop(SluicePublisher *publisher);
 
-/* state, message, attempts, connections, in_flight; from any thread. */
+/* state, attempts, connections; and the message; from any thread. */
 extern void sluice_publisher_statistics(SluicePublisher *publisher, sluice_statistics *statistics);
 extern void sluice_publisher_message(SluicePublisher *publisher, char *message, size_t message_size);
 

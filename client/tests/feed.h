@@ -2,8 +2,8 @@
  * feed.h
  *		Feeds a text to an input in pieces of any size, for the unit tests.
  *
- * What comes out is one text: "line:key=payload" of each record, "-" for no
- * key, each followed by "|"; then "END" or "ERROR line: message".  Every
+ * What comes out is one text: "line:key=payload" of each record ("line:key@entity=payload"
+ * where it has one), "-" for no key, each followed by "|"; then "END" or "ERROR line: message".  Every
  * call gets a heap copy of exactly the bytes offered, so that a sanitizer
  * sees a read behind them.
  */
@@ -18,14 +18,16 @@
 #include "tap.h"
 
 static char fed[65536];
+static const char *feed_entity; /* the entity's column */
 
 static inline void
 feed_note(const SluiceInputRecord *record)
 {
 	size_t		n = strlen(fed);
 
-	snprintf(fed + n, sizeof(fed) - n, "%llu:%.*s=%.*s|", (unsigned long long) record->line,
+	snprintf(fed + n, sizeof(fed) - n, "%llu:%.*s%s%.*s=%.*s|", (unsigned long long) record->line,
 			 record->key != NULL ? (int) record->key_length : 1, record->key != NULL ? record->key : "-",
+			 record->entity != NULL ? "@" : "", (int) record->entity_length, record->entity != NULL ? record->entity : "",
 			 (int) record->payload_length, record->payload);
 }
 
@@ -38,6 +40,7 @@ feed(const SluiceInputFormat *format, const char *key, size_t max_record, const 
 	size_t		offered = 0;
 	SluiceInputResult result = SLUICE_INPUT_MORE;
 
+	sluice_input_want_entity(input, feed_entity);
 	fed[0] = '\0';
 	for (;;)
 	{

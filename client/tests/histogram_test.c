@@ -11,6 +11,19 @@ close_to(uint64_t got, uint64_t expected)
 	return got >= expected && (double) got <= (double) expected * 1.01 + 1;
 }
 
+static void
+test_sum(SluiceHistogram *histogram)
+{
+	SluiceHistogram *other = calloc(1, sizeof(SluiceHistogram));
+
+	memset(histogram, 0, sizeof(*histogram));
+	for (uint64_t i = 1; i <= 100; i++)
+		sluice_histogram_add(i % 2 == 0 ? histogram : other, i);
+	sluice_histogram_add_all(histogram, other);
+	ok(histogram->total == 100 && histogram->maximum == 100 && sluice_histogram_quantile(histogram, 0.5) == 50, "a sum");
+	free(other);
+}
+
 int
 main(void)
 {
@@ -38,6 +51,7 @@ main(void)
 		}
 	}
 	ok(good, "around every power of two");
+	test_sum(histogram);
 	free(histogram);
 	return done_testing();
 }

@@ -54,6 +54,16 @@ test_limits(void)
 	ok(strcmp(feed(CSV, NULL, 100000, text, 100000), "ERROR 1: there are more than 1600 columns") == 0, "too many columns");
 }
 
+static void
+test_entities(void)
+{
+	feed_entity = "e";
+	feeds(&sluice_input_csv, "k", "k,e\n1,x\n2,\n", "2:1@x={\"k\":\"1\",\"e\":\"x\"}|3:2={\"k\":\"2\",\"e\":null}|END",
+		  "entities beside keys, and a record without");
+	feeds(&sluice_input_csv, "k", "k\n1\n", "ERROR 1: there is no column \"e\" to be the entity", "no such column");
+	feed_entity = NULL;
+}
+
 int
 main(void)
 {
@@ -61,5 +71,6 @@ main(void)
 	test_keys();
 	test_errors();
 	test_limits();
+	test_entities();
 	return done_testing();
 }

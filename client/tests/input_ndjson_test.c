@@ -89,6 +89,19 @@ test_limits(void)
 	}
 }
 
+static void
+test_entities(void)
+{
+	feed_entity = "e";
+	feeds(NDJSON, "k", "{\"e\":\"x\",\"k\":1}\n{\"k\":2}\n{\"k\":3,\"e\":null}\n{\"k\":4,\"e\":17}",
+		  "1:1@x={\"e\":\"x\",\"k\":1}|2:2={\"k\":2}|3:3={\"k\":3,\"e\":null}|4:4@17={\"k\":4,\"e\":17}|END",
+		  "entities beside keys, and records without");
+	feeds(NDJSON, NULL, "{\"e\":\"\\u00e9\"}{", "ERROR 1: there is something behind the JSON object", "behind an entity");
+	feeds(NDJSON, "e", "{\"e\":\"x\"}", "1:x@x={\"e\":\"x\"}|END", "key and entity in one");
+	feeds(NDJSON, NULL, "{\"e\":[1]}", "ERROR 1: the entity \"e\" is not a string or a number", "no text");
+	feed_entity = NULL;
+}
+
 int
 main(void)
 {
@@ -97,5 +110,6 @@ main(void)
 	test_keys();
 	test_bad_keys();
 	test_limits();
+	test_entities();
 	return done_testing();
 }

@@ -115,7 +115,7 @@ started=$(date +%s.%N)
 proto_client=$!
 "$python" "$here/sampler.py" "$count" |
 	"$SLUICE_TOOL" send --server "127.0.0.1:$sluice_port" --stream process_json --key sample \
-		--window 2000 --timeout 120 --summary json --no-progress >"$logs/demo-json.json" &
+		--timeout 120 --summary json --no-progress >"$logs/demo-json.json" &
 json_client=$!
 
 # Half-way is when half of both is committed.

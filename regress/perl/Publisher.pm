@@ -159,7 +159,7 @@ WITH books AS (SELECT l.* FROM sluice.ledger l WHERE l.name = '$stream'),
 	gaps AS (SELECT g.*, reason IN ('server_lost', 'damaged', 'previous_stream') AS is_loss
 		FROM sluice.gaps g JOIN sluice.streams s ON s.id = g.stream WHERE s.name = '$stream'),
 	redriven AS (SELECT producer, sequence FROM letters WHERE state = 'redriven'),
-	places AS (SELECT producer, sequence FROM rows UNION ALL SELECT producer, sequence FROM letters WHERE state <> 'redriven')
+	places AS (SELECT producer, sequence FROM rows WHERE producer IS NOT NULL UNION ALL SELECT producer, sequence FROM letters WHERE state <> 'redriven')
 SELECT string_agg(what, ', ') FROM (
 	SELECT 'unexplained ' || unexplained AS what FROM books WHERE unexplained <> 0
 	UNION ALL
@@ -176,7 +176,7 @@ SELECT string_agg(what, ', ') FROM (
 	SELECT format('sequence %s is in %s places', sequence, count(*)) FROM places GROUP BY producer, sequence HAVING count(*) > 1
 	UNION ALL
 	SELECT format('sequence %s is not in the books', p.sequence) FROM places p LEFT JOIN books b USING (producer)
-		WHERE p.producer IS NOT NULL AND p.sequence BETWEEN 1 AND b.last IS NOT TRUE
+		WHERE p.sequence BETWEEN 1 AND b.last IS NOT TRUE
 	UNION ALL
 	SELECT format('sequence %s was stored after %s', sequence, before) FROM rows
 		WHERE sequence <= before AND (producer, sequence) NOT IN (SELECT * FROM redriven)

@@ -40,8 +40,9 @@ subtest 'exit status' => sub {
 	send_ok('a dead letter', 2, qq({"id": "bad", "n": -1}\n{"id": "good", "n": 1}\n), '--stream', 'events', '--key', 'id');
 	is($sluice->sql("SELECT count(*) FROM sluice.dead_letters WHERE key_text = 'bad'"), 1, '... is in sluice.dead_letters');
 	send_ok('input that is not JSON', 1, "{\n", '--stream', 'events');
-	send_ok('an unknown stream', 4, "{}\n", '--stream', 'nowhere');
-	my ($status, $out, $err) = $sluice->tool("{}\n", 'send', '--server', '127.0.0.1:1', '--timeout', 1, '--quiet');
+	send_ok('an unknown stream', 4, "{}\n", '--stream', 'nowhere', '--buffer', "$PostgreSQL::Test::Utils::tmp_check/refused");
+	my ($status, $out, $err) = $sluice->tool("{}\n", 'send', '--server', '127.0.0.1:1', '--timeout', 1, '--quiet',
+		'--buffer', "$PostgreSQL::Test::Utils::tmp_check/unsent");
 	is($status, 3, 'nobody listens: gives up with status 3');
 };
 
@@ -54,7 +55,8 @@ subtest 'the server is killed in mid stream' => sub {
 	$sluice->sql('TRUNCATE events; DELETE FROM sluice.dead_letters');
 	my ($out, $err) = ('', '');
 	my $run = IPC::Run::start([ $ENV{SLUICE_TOOL}, 'send', '--server', $sluice->address, '--summary', 'json', '--quiet',
-			'--stream', 'events', '--key', 'id', '--window', 1000, $file ], '<', \undef, '>', \$out, '2>', \$err);
+			'--stream', 'events', '--key', 'id', '--once',
+			'--set', 'batch_bytes=4kB', '--set', 'window_bytes=16kB', $file ], '<', \undef, '>', \$out, '2>', \$err);
 	foreach my $part (1 .. 2)
 	{
 		wait_until("part $part is stored", sub { $sluice->sql('SELECT count(*) FROM events') >= $part * $count / 4 }, 60) or last;
@@ -65,6 +67,7 @@ subtest 'the server is killed in mid stream' => sub {
 	is($run->result(0), 2, 'all acknowledged, some as dead letters') or diag("$out $err");
 	my $summary = decode_json($out);
 	note($out);
+	is($summary->{acknowledged}, 59940, 'the summary counts them');
 	is($sluice->sql("SELECT count(*) || ' ' || count(DISTINCT id) FROM events"), '59940 59940', 'each stored once');
 	is($sluice->sql("SELECT count(*) || ' ' || count(DISTINCT key) FROM sluice.dead_letters"), '60 60', 'each refused once');
 };

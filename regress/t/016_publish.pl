@@ -399,6 +399,15 @@ with_stream('gaps', 'gaps', sub {
 	$client->open_call('d', producer => 'p', stream => $stream, sent => 1 << 41);
 	is_deeply($client->publish('d', gaps => [ [ 5, 50, 'damaged' ] ]), {}, 'one that is settled as a whole');
 	is(account($stream, 'p'), (1 << 40) + 1 . ': 51, 0, 0, 0, ' . ((1 << 40) - 50) . ', 0; 0', '... counts nothing');
+	foreach my $to ('18446744073709551615', '9223372036854775807')
+	{
+		$client->open_call('e', producer => 'q', stream => $stream);
+		# {batch {gaps {from: 1 to: ... reason: FULL}}}
+		my $gap = '0801' . '10' . ($to eq '9223372036854775807' ? 'ffffffffffffffff7f' : 'ffffffffffffffffff01') . '1801';
+		$client->step('raw', 'e', hex => sprintf '12%02x12%02x%s', length($gap) / 2 + 2, length($gap) / 2, $gap);
+		like($client->ending('e'), qr/^INVALID_ARGUMENT (HOLE|MALFORMED)$/, "a gap to $to is refused");
+	}
+	is(account($stream, 'q'), '0: 0, 0, 0, 0, 0, 0; 0', '... and counts nothing');
 });
 
 with_stream('many', 'producers beside each other', sub {

@@ -135,7 +135,9 @@ subtest 'a synchronous standby that is not there' => sub {
 	ok(!$ending->{ack}, '... without an acknowledgement');
 	# What is committed here and not there must not be told by Opened either, also where nothing new is written.
 	$client->begin('again', producer => 'sync', stream => 'items', nonces => [ 1, 2 ]);
-	silent('again', 'a call is not opened as long as it is not confirmed');
+	ok($sluice->wait_sql($waiting, 't', 20), 'a call that opens waits');
+	$sluice->sql('SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = \'SyncRep\'');
+	silent('again', '... for the confirmation, also when its wait is cancelled');
 	$node->safe_psql('postgres', 'SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_standby_names');
 	$sluice->sql('SELECT pg_reload_conf()');
 	my $event = $client->event('again');
@@ -227,7 +229,7 @@ subtest 'the extension is dropped under a call' => sub {
 $node->stop('fast');
 
 subtest 'two workers' => sub {
-	$sluice = Sluice->new('pair', workers => 2, conf => "sluice.lock_timeout = '20s'\n");
+	$sluice = Sluice->new('pair', workers => 2, conf => "sluice.lock_timeout = '20s'\nsluice.worker_memory = '1MB'\nsluice.max_record_size = '64kB'\n");
 	$client = Publisher->new($sluice);
 	$node = $sluice->node;
 	Publisher::create_items($sluice, 'items');
@@ -295,6 +297,24 @@ END
 	}
 	is(account('items', 'p'), '2012: 2012, 0, 0, 0, 0, 0; 0', "$calls calls over both workers: each once, none again");
 	Publisher::balance_ok($sluice, 'items', 'two workers');
+};
+
+subtest 'more than there is memory for' => sub {
+	Publisher::create_items($sluice, 'large');
+	my @names = map { "l$_" } 1 .. 6;
+	$client->open_call($_, producer => $_, stream => 'large') foreach @names;
+	$client->open_call('other', producer => 'other', stream => 'items');
+	$sluice->sql("SELECT sluice.hold('large', 'test')");
+	my $payload = '{{"n": {0}' . ' ' x 1000 . '}}';
+	$client->batch($_, from => 1, to => 3000, by => 50, payload => $payload) foreach @names;
+	ok($sluice->wait_sql("SELECT sum(bytes_in_flight) > 800000 FROM sluice.stat_workers", 't'), 'the memory is full');
+	is($client->event($names[0], $quiet)->{silence}, $quiet, 'all wait');
+	cmp_ok($sluice->sql('SELECT max(bytes_in_flight) FROM sluice.stat_workers'), '<=', 1024 * 1024, '... within their bounds');
+	$sluice->sql("SELECT sluice.resume('large')");
+	is_deeply($client->settled($_, 3000), {}, "$_ is settled") foreach @names;
+	is($sluice->sql('SELECT count(*) FROM large'), 3000 * @names, 'all is stored');
+	is_deeply($client->publish('other', from => 1, to => 3), {}, 'a call that was idle has room');
+	Publisher::balance_ok($sluice, 'large', 'more than there is memory for');
 };
 
 # Keys in opposite orders from calls at both workers: neither waits for the other, nor is a deadlock broken.

@@ -162,6 +162,30 @@ with_stream('held', 'a stream that is held', sub {
 	is($sluice->sql("SELECT count(*) FROM sluice.idempotency_keys k JOIN sluice.streams s ON s.id = k.stream WHERE s.name = '$stream'"), 0, '... nor are its keys');
 });
 
+with_stream('cut', 'calls that are cut while their batches wait', sub {
+	my ($stream) = @_;
+	$sluice->sql("SELECT sluice.hold('$stream', 'test')");
+	foreach my $end ('cut', 'cancel', 'half_close')
+	{
+		$client->open_call($end, producer => $end, stream => $stream);
+		$client->batch($end, from => 1, to => 30, by => 10);
+	}
+	ok($sluice->wait_sql('SELECT sum(records_in_flight) FROM sluice.stat_workers', '90'), 'batches wait');
+	$client->$_($_) foreach 'cut', 'cancel', 'half_close';
+	is($client->ending('cancel'), 'CANCELLED', 'one is cancelled');
+	silent('half_close', 'one has said all, and waits for its acknowledgement');
+	$sluice->sql("SELECT sluice.resume('$stream')");
+	is_deeply($client->settled('half_close', 30), {}, '... which it gets');
+	is($client->ending('half_close'), 'OK', '... and ends well');
+	foreach my $end ('cut', 'cancel')
+	{
+		my $last = $client->open_call('again', producer => $end, stream => $stream)->{last_sequence};
+		like($last, qr/^(0|10|20|30)$/, "what was on its way is stored or not ($last)");
+		$client->publish('again', from => $last + 1, to => 40);
+		is(rows($stream, $end), join(' ', 1 .. 40), '... and what is sent after it comes after it');
+	}
+});
+
 with_stream('locked', 'a target that is locked', sub {
 	my ($stream) = @_;
 	$client->open_call('p', producer => 'p', stream => $stream);

@@ -1,0 +1,65 @@
+/*
+ * buffer_drop.c
+ *		Records become gaps (rule P11).
+ *
+ * A drop is a proposal: where the record was sent on an earlier connection the server may
+ * have it, and what it says then stands.
+ */
+#include "buffer_internal.h"
+
+/* It is not live any more: what it counted for.  An average where the record is not in memory. */
+static uint64_t
+take_off(SluiceBlock *block, uint64_t sequence)
+{
+	uint64_t	size = block->bytes / block->live;
+
+	if (block->content != NULL)
+	{
+		size = sluice_block_record(block, sequence)->size;
+		atomic_store_explicit(&sluice_block_record(block, sequence)->dropped, true, memory_order_relaxed);
+	}
+	block->live--;
+	block->bytes -= size;
+	return size;
+}
+
+int
+sluice_buffer_drop(SluiceBuffer *buffer, uint64_t sequence, int reason)
+{
+	SluiceBlock *block = sluice_blocks_at(&buffer->blocks, sequence);
+
+	if (block == NULL || !sluice_amendments_reserve(&buffer->amendments, 3) ||
+		!sluice_gaps_declare(&buffer->gaps, sequence, sequence, reason, &buffer->amendments))
+		return SLUICE_ERROR_MEMORY;
+	sluice_amendments_drop(&buffer->amendments, sequence, sequence);
+	buffer->bytes -= take_off(block, sequence);
+	if (block->live == 0 && block->pins == 0 && block != sluice_blocks_last(&buffer->blocks))
+		sluice_buffer_release_content(buffer, block);
+	if (buffer->writer_idle)
+		sluice_writer_wake(buffer);
+	return SLUICE_OK;
+}
+
+static bool
+is_unsent_record(const SluiceBuffer *buffer, uint64_t sequence)
+{
+	return sequence > buffer->claimed && sequence > buffer->acked &&
+		sluice_gaps_at(&buffer->gaps, sequence) == NULL;
+}
+
+int
+sluice_buffer_note_entity(SluiceBuffer *buffer, const sluice_record *record, uint64_t sequence)
+{
+	uint64_t	before;
+
+	if (!buffer->settings.compact || record->entity_length == 0)
+		return SLUICE_OK;
+	sluice_entities_sweep(&buffer->entities, buffer->acked, sluice_buffer_records(buffer));
+	if (!sluice_entities_set(&buffer->entities, record->entity, record->entity_length, sequence, &before))
+		return SLUICE_ERROR_MEMORY;
+
+	/* Where memory is short the older one is delivered too. */
+	if (before > 0 && is_unsent_record(buffer, before))
+		sluice_buffer_drop(buffer, before, SLUICE_REASON_COMPACTED);
+	return SLUICE_OK;
+}

@@ -1,0 +1,84 @@
+/*
+ * channel_end.c
+ *		How a call of Publish ended, and what that means for the next one.
+ *
+ * Only what the server itself says about the producer is final, and it says so
+ * in metadata of its own, which no proxy makes up.  Codes that a wrong address or
+ * a missing right bring are tried again rarely, everything else soon.
+ */
+#include "channel_end.h"
+
+#include <string.h>
+
+#include "quantity.h"
+
+/* gRPC's codes that need somebody's hand. */
+enum
+{
+	STATUS_NOT_FOUND = 5,
+	STATUS_PERMISSION_DENIED = 7,
+	STATUS_UNIMPLEMENTED = 12,
+	STATUS_UNAUTHENTICATED = 16
+};
+
+SluiceEnding
+sluice_channel_end_means(const SluiceChannelEnd *end)
+{
+	static const struct
+	{
+		const char *reason;
+		SluiceEnding ending;
+	}			reasons[] = {
+		{"FENCED", SLUICE_ENDING_FENCED},
+		{"FORKED", SLUICE_ENDING_FORKED},
+		{"STREAM_REPLACED", SLUICE_ENDING_REPLACED},
+		{"HOLE", SLUICE_ENDING_HOLE}
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+	{
+		if (strcmp(end->reason, reasons[i].reason) == 0)
+			return reasons[i].ending;
+	}
+	switch (end->status)
+	{
+		case STATUS_NOT_FOUND:
+		case STATUS_PERMISSION_DENIED:
+		case STATUS_UNIMPLEMENTED:
+		case STATUS_UNAUTHENTICATED:
+			return SLUICE_ENDING_REFUSED;
+		default:
+			return SLUICE_ENDING_AGAIN;
+	}
+}
+
+void
+sluice_channel_end_set_message(SluiceChannelEnd *end, const void *text, size_t length)
+{
+	size_t		kept = length < sizeof(end->message) ? length : sizeof(end->message) - 1;
+
+	memcpy(end->message, text, kept);
+	/* Not in the middle of a character of UTF-8. */
+	while (kept < length && kept > 0 && ((const unsigned char *) text)[kept] >> 6 == 2)
+		kept--;
+	end->message[kept] = '\0';
+	for (size_t i = 0; i < kept; i++)
+	{
+		if ((unsigned char) end->message[i] < 0x20 || end->message[i] == 0x7F)
+			end->message[i] = ' ';
+	}
+}
+
+void
+sluice_channel_end_set_sequence(SluiceChannelEnd *end, const void *digits, size_t length)
+{
+	char		text[24] = "";
+	int64_t		sequence;
+
+	end->last_sequence = 0;
+	if (length >= sizeof(text))
+		return;
+	memcpy(text, digits, length);
+	if (strspn(text, "0123456789") == length && sluice_quantity_read(text, SLUICE_UNITS_NONE, &sequence))
+		end->last_sequence = (uint64_t) sequence;
+}

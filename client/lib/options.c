@@ -1,0 +1,391 @@
+/*
+ * options.c
+ *		The options of a producer: one table, from which they are read, checked, and described.
+ *
+ * They are kept as text, NULL where nobody set them, and read once more when a
+ * producer is opened.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../clock.h"
+#include "quantity.h"
+#include "settings.h"
+
+#define STREAM_LENGTH_MAX 255
+
+typedef enum OptionKind
+{
+	KIND_TEXT,
+	KIND_NUMBER,
+	KIND_SIZE,
+	KIND_DURATION,
+	KIND_LIMIT,					/* a duration, or "never" */
+	KIND_SWITCH,				/* the second of its two words is true */
+	KIND_CHOICE					/* the place of the word is the enum's value */
+} OptionKind;
+
+typedef struct OptionRow
+{
+	const char *name;
+	OptionKind	kind;
+	const char *words;			/* of a switch or a choice */
+	const char *initial;
+	const char *range;			/* "from to": checked as it stands here */
+	size_t		place;			/* in SluiceSettings */
+	const char *meaning;
+} OptionRow;
+
+#define PLACE(member) offsetof(SluiceSettings, member)
+
+static const OptionRow rows[] = {
+	/* the buffer */
+	{"buffer", KIND_TEXT, NULL, "", "", PLACE(buffer),
+	"the directory of the durable buffer, made where there is none; required"},
+	{"stream", KIND_TEXT, NULL, "", "", PLACE(stream),
+	"the stream to send into; empty: the server's default stream"},
+	{"durability", KIND_CHOICE, "each|interval|none", "interval", "", PLACE(durability),
+		"when a record that was not acknowledged yet is written to disk: before sluice_send() returns, "
+	"within the interval, or only when memory is short and at a clean close"},
+	{"interval", KIND_DURATION, NULL, "100 ms", "1 ms to 1 h", PLACE(interval),
+	"the longest time a record waits to be written to disk with durability interval"},
+	{"max_records", KIND_NUMBER, NULL, "10000000", "1 to 1000000000000", PLACE(max_records),
+	"records in the buffer at most"},
+	{"max_bytes", KIND_SIZE, NULL, "1 GB", "1 MB to 1024 TB", PLACE(max_bytes),
+	"bytes of records in the buffer at most; the file is somewhat larger"},
+	{"full", KIND_CHOICE, "block|fail|drop_oldest|drop_newest", "block", "", PLACE(full),
+		"what sluice_send() does when the buffer is full: wait for room, fail, or give up the oldest or the newest record, "
+	"which is declared to the server"},
+	{"block_timeout", KIND_LIMIT, NULL, "never", "0 to 365 d", PLACE(block_timeout),
+	"how long sluice_send() waits for room with full block until it fails"},
+	{"compact", KIND_SWITCH, "off|on", "off", "", PLACE(compact),
+	"keep only the newest unsent record of each entity; those given up are declared to the server"},
+	{"memory", KIND_SIZE, NULL, "16 MB", "1 MB to 1 GB", PLACE(memory),
+	"memory for records between the program, the disk and the network"},
+	{"on_new_stream", KIND_SWITCH, "hold|continue", "hold", "", PLACE(rebind),
+		"when the server's stream of this name is not the one that was sent to before (dropped and created again, another server): "
+	"keep everything until told (sluice buffer repair --rebind), or go on with the new one"},
+
+	/* the connection */
+	{"server", KIND_TEXT, NULL, "localhost:50051", "", PLACE(server),
+	"host:port, or several separated by commas, which are tried in turn"},
+	{"tls", KIND_SWITCH, "off|on", "off", "", PLACE(tls),
+	"encrypt the connection and check the server's certificate"},
+	{"tls_ca", KIND_TEXT, NULL, "", "", PLACE(tls_ca),
+	"a PEM file with the certificates that are trusted; empty: the system's"},
+	{"tls_cert", KIND_TEXT, NULL, "", "", PLACE(tls_cert),
+	"a PEM file with this client's certificate"},
+	{"tls_key", KIND_TEXT, NULL, "", "", PLACE(tls_key),
+	"a PEM file with the key of this client's certificate"},
+	{"tls_name", KIND_TEXT, NULL, "", "", PLACE(tls_name),
+	"the name that the server's certificate must be for; empty: the host's"},
+	{"user", KIND_TEXT, NULL, "", "", PLACE(user),
+	"the PostgreSQL role to log in as with the password; empty: none is told"},
+	{"password", KIND_TEXT, NULL, "", "", PLACE(password),
+	"its password"},
+	{"client", KIND_TEXT, NULL, "", "", PLACE(client),
+	"the program's name in sluice.stat_connections; empty: the process's"},
+	{"backoff_first", KIND_DURATION, NULL, "1 s", "1 ms to 1 h", PLACE(backoff_first),
+	"the wait before the first try to connect again, of which a random part is taken; it doubles with every failure"},
+	{"backoff_last", KIND_DURATION, NULL, "60 s", "1 ms to 1 d", PLACE(backoff_last),
+	"the longest such wait"},
+	{"connect_timeout", KIND_DURATION, NULL, "10 s", "10 ms to 1 h", PLACE(connect_timeout),
+	"how long a server may take to open the call"},
+	{"keepalive_time", KIND_DURATION, NULL, "10 s", "10 ms to 1 d", PLACE(keepalive_time),
+	"after so long without a sign of life the server is asked for one"},
+	{"keepalive_timeout", KIND_DURATION, NULL, "5 s", "10 ms to 1 h", PLACE(keepalive_timeout),
+	"without an answer for so long the connection counts as lost"},
+	{"batch_bytes", KIND_SIZE, NULL, "256 kB", "1 kB to 64 MB", PLACE(batch_bytes),
+	"the largest message of records, within the server's limit; a larger record goes alone"},
+	{"window_bytes", KIND_SIZE, NULL, "4 MB", "1 kB to 1 GB", PLACE(window_bytes),
+	"bytes sent and not acknowledged at most; at least batch_bytes"},
+	{"linger", KIND_DURATION, NULL, "1 ms", "0 to 10 s", PLACE(linger),
+	"how long a message that is not full waits for more records while others are on their way"}
+};
+
+#define NROWS (sizeof(rows) / sizeof(rows[0]))
+
+struct sluice_options
+{
+	char	   *values[NROWS];	/* NULL: the default */
+	sluice_delivery_callback on_delivery;
+	void	   *delivery_argument;
+	sluice_log_callback on_log;
+	void	   *log_argument;
+	char		message[512];
+};
+
+/* ---- values ---- */
+
+static SluiceUnits
+units_of(OptionKind kind)
+{
+	if (kind == KIND_SIZE)
+		return SLUICE_UNITS_SIZE;
+	return kind == KIND_DURATION || kind == KIND_LIMIT ? SLUICE_UNITS_DURATION : SLUICE_UNITS_NONE;
+}
+
+/* The place of the word among those of "a|b|c", or -1. */
+static int
+find_word(const char *words, const char *word)
+{
+	size_t		length = strlen(word);
+
+	for (int i = 0; *words != '\0'; i++)
+	{
+		size_t		n = strcspn(words, "|");
+
+		if (n == length && strncmp(words, word, n) == 0)
+			return i;
+		words += n + (words[n] == '|');
+	}
+	return -1;
+}
+
+static bool
+read_number(const OptionRow *row, const char *text, int64_t *number)
+{
+	int64_t		least;
+	int64_t		most;
+
+	if (row->kind == KIND_LIMIT && strcmp(text, "never") == 0)
+	{
+		*number = SLUICE_NEVER;
+		return true;
+	}
+	return sluice_quantity_read(text, units_of(row->kind), number) &&
+		sluice_quantity_read_range(row->range, units_of(row->kind), &least, &most) &&
+		*number >= least && *number <= most;
+}
+
+/* Reads the text into its place; false: it is no such value. */
+static bool
+read_value(const OptionRow *row, const char *text, SluiceSettings *settings)
+{
+	char	   *place = (char *) settings + row->place;
+	int64_t		number = 0;
+
+	switch (row->kind)
+	{
+		case KIND_TEXT:
+			*(const char **) place = text;
+			return true;
+		case KIND_CHOICE:
+			number = find_word(row->words, text);
+			*(unsigned *) place = (unsigned) number;
+			return number >= 0;
+		case KIND_SWITCH:
+			number = find_word(row->words, text);
+			*(bool *) place = number == 1;
+			return number >= 0;
+		default:
+			if (!read_number(row, text, &number))
+				return false;
+			*(int64_t *) place = number;	/* the counts and sizes are uint64_t: the same below 2^63 */
+			return true;
+	}
+}
+
+static size_t
+find_row(const char *name)
+{
+	size_t		i = 0;
+
+	while (i < NROWS && strcmp(rows[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+/* ---- the options as an object ---- */
+
+sluice_options *
+sluice_options_create(void)
+{
+	return calloc(1, sizeof(sluice_options));
+}
+
+void
+sluice_options_free(sluice_options *options)
+{
+	if (options == NULL)
+		return;
+	for (size_t i = 0; i < NROWS; i++)
+		free(options->values[i]);
+	free(options);
+}
+
+sluice_options *
+sluice_options_copy(const sluice_options *options)
+{
+	sluice_options *copy = malloc(sizeof(sluice_options));
+	bool		complete = true;
+
+	if (copy == NULL)
+		return NULL;
+	*copy = *options;
+	for (size_t i = 0; i < NROWS; i++)
+	{
+		if (options->values[i] == NULL)
+			continue;
+		copy->values[i] = strdup(options->values[i]);
+		complete = complete && copy->values[i] != NULL;
+	}
+	if (complete)
+		return copy;
+	sluice_options_free(copy);
+	return NULL;
+}
+
+static int fail(sluice_options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int
+fail(sluice_options *options, const char *format, ...)
+{
+	va_list		arguments;
+
+	va_start(arguments, format);
+	vsnprintf(options->message, sizeof(options->message), format, arguments);
+	va_end(arguments);
+	return SLUICE_ERROR_OPTION;
+}
+
+static int
+fail_at_value(sluice_options *options, const OptionRow *row, const char *value)
+{
+	if (row->words != NULL)
+		return fail(options, "invalid value for option \"%s\": \"%.100s\" (it takes %s)", row->name, value, row->words);
+	return fail(options, "invalid value for option \"%s\": \"%.100s\" (it takes %s%s)", row->name, value, row->range,
+				row->kind == KIND_LIMIT ? ", or never" : "");
+}
+
+int
+sluice_options_set(sluice_options *options, const char *name, const char *value)
+{
+	SluiceSettings ignored;
+	size_t		i;
+	char	   *copy;
+
+	if (options == NULL || name == NULL || value == NULL)
+		return SLUICE_ERROR_INVALID;
+	i = find_row(name);
+	if (i == NROWS)
+		return fail(options, "there is no option \"%.100s\"", name);
+	if (!read_value(&rows[i], value, &ignored))
+		return fail_at_value(options, &rows[i], value);
+	copy = strdup(value);
+	if (copy == NULL)
+		return SLUICE_ERROR_MEMORY;
+	free(options->values[i]);
+	options->values[i] = copy;
+	options->message[0] = '\0';
+	return SLUICE_OK;
+}
+
+static const char *
+value_of(const sluice_options *options, size_t i)
+{
+	return options->values[i] != NULL ? options->values[i] : rows[i].initial;
+}
+
+const char *
+sluice_options_get(sluice_options *options, const char *name)
+{
+	size_t		i = find_row(name);
+
+	return i < NROWS ? value_of(options, i) : NULL;
+}
+
+const char *
+sluice_options_message(const sluice_options *options)
+{
+	return options->message;
+}
+
+static const char *
+type_of(const OptionRow *row)
+{
+	static const char *const names[] = {"text", "number", "size", "duration", "duration"};
+
+	if (row->words == NULL)
+		return names[row->kind];
+	return strcmp(row->words, "off|on") == 0 ? "boolean" : row->words;
+}
+
+bool
+sluice_options_describe(size_t index, sluice_option_description *description)
+{
+	if (index >= NROWS)
+		return false;
+	description->name = rows[index].name;
+	description->type = type_of(&rows[index]);
+	description->initial = rows[index].initial;
+	description->range = rows[index].range;
+	description->meaning = rows[index].meaning;
+	return true;
+}
+
+void
+sluice_options_on_delivery(sluice_options *options, sluice_delivery_callback callback, void *argument)
+{
+	options->on_delivery = callback;
+	options->delivery_argument = argument;
+}
+
+void
+sluice_options_on_log(sluice_options *options, sluice_log_callback callback, void *argument)
+{
+	options->on_log = callback;
+	options->log_argument = argument;
+}
+
+/* ---- settings ---- */
+
+/* What concerns more than the form of one option: a sentence, or NULL. */
+static const char *
+find_mistake(const SluiceSettings *settings)
+{
+	if (*settings->buffer == '\0')
+		return "option \"buffer\" is required";
+	if (strlen(settings->stream) > STREAM_LENGTH_MAX)
+		return "the stream's name is longer than 255 bytes";
+	if (*settings->server == '\0')
+		return "option \"server\" is empty";
+	if ((*settings->tls_cert == '\0') != (*settings->tls_key == '\0'))
+		return "options \"tls_cert\" and \"tls_key\" go together";
+	if (!settings->tls && (*settings->tls_ca != '\0' || *settings->tls_cert != '\0' || *settings->tls_name != '\0'))
+		return "options \"tls_ca\", \"tls_cert\" and \"tls_name\" need \"tls\" to be on";
+	if (*settings->user == '\0' && *settings->password != '\0')
+		return "option \"password\" needs \"user\"";
+	if (strchr(settings->user, ':') != NULL)
+		return "a user's name with a colon cannot be sent";
+	if (settings->backoff_last < settings->backoff_first)
+		return "option \"backoff_last\" is less than \"backoff_first\"";
+	if (settings->window_bytes < settings->batch_bytes)
+		return "option \"window_bytes\" is less than \"batch_bytes\"";
+	return NULL;
+}
+
+int
+sluice_options_settings(const sluice_options *options, SluiceSettings *settings, char *message, size_t message_size)
+{
+	const char *mistake;
+
+	memset(settings, 0, sizeof(*settings));
+	for (size_t i = 0; i < NROWS; i++)
+		(void) read_value(&rows[i], value_of(options, i), settings);	/* was checked when it was set */
+	if (*settings->client == '\0')
+		settings->client = program_invocation_short_name;
+	settings->on_delivery = options->on_delivery;
+	settings->delivery_argument = options->delivery_argument;
+	settings->on_log = options->on_log;
+	settings->log_argument = options->log_argument;
+	mistake = find_mistake(settings);
+	if (mistake == NULL)
+		return SLUICE_OK;
+	if (message != NULL && message_size > 0)
+		snprintf(message, message_size, "%s", mistake);
+	return SLUICE_ERROR_OPTION;
+}

@@ -1,0 +1,59 @@
+/* channel_end: what the end of a call means. */
+#include "channel_end.h"
+
+#include "tap.h"
+
+static SluiceEnding
+means(int status, const char *reason)
+{
+	SluiceChannelEnd end = {.status = status};
+
+	strcpy(end.reason, reason);
+	return sluice_channel_end_means(&end);
+}
+
+static uint64_t
+sequence(const char *digits)
+{
+	SluiceChannelEnd end = {.last_sequence = 5};
+
+	sluice_channel_end_set_sequence(&end, digits, strlen(digits));
+	return end.last_sequence;
+}
+
+int
+main(void)
+{
+	static const int soft[] = {0, 1, 2, 3, 4, 6, 8, 9, 10, 11, 13, 14, 15, 99};
+	static const int hard[] = {5, 7, 12, 16};
+	SluiceChannelEnd end = {0};
+	bool		good = true;
+	char		text[400];
+
+	for (size_t i = 0; i < sizeof(soft) / sizeof(soft[0]); i++)
+		good = good && means(soft[i], "") == SLUICE_ENDING_AGAIN;
+	ok(good, "codes that may be better soon");
+	for (size_t i = 0; i < sizeof(hard) / sizeof(hard[0]); i++)
+		good = good && means(hard[i], "") == SLUICE_ENDING_REFUSED;
+	ok(good, "codes that somebody has to do something about");
+	ok(means(9, "FENCED") == SLUICE_ENDING_FENCED && means(9, "FORKED") == SLUICE_ENDING_FORKED &&
+	   means(9, "STREAM_REPLACED") == SLUICE_ENDING_REPLACED && means(3, "HOLE") == SLUICE_ENDING_HOLE, "reasons");
+	ok(means(10, "SUPERSEDED") == SLUICE_ENDING_AGAIN && means(11, "TOO_LARGE") == SLUICE_ENDING_AGAIN &&
+	   means(3, "MALFORMED") == SLUICE_ENDING_AGAIN && means(9, "fenced") == SLUICE_ENDING_AGAIN, "reasons to try again");
+
+	ok(sequence("0") == 0 && sequence("17") == 17 && sequence("9000000000000000000") == 9000000000000000000u, "sequences");
+	ok(sequence("") == 0 && sequence("-1") == 0 && sequence("1 ") == 0 && sequence("9223372036854775808") == 0 &&
+	   sequence("111111111111111111111111111") == 0, "what is no sequence");
+
+	sluice_channel_end_set_message(&end, "a\nb\x1b[31m\x7f", 9);
+	is_bytes(end.message, strlen(end.message), "a b [31m ", "one line, nothing for the terminal");
+	memset(text, 'x', sizeof(text));
+	sluice_channel_end_set_message(&end, text, sizeof(text));
+	ok(strlen(end.message) == sizeof(end.message) - 1, "a long one is cut");
+	memcpy(text + sizeof(end.message) - 2, "\xc3\xa9", 2);
+	sluice_channel_end_set_message(&end, text, sizeof(text));
+	ok(strlen(end.message) == sizeof(end.message) - 2, "not in the middle of a character");
+	sluice_channel_end_set_message(&end, text, 0);
+	ok(end.message[0] == '\0', "an empty one");
+	return done_testing();
+}

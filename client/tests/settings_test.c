@@ -1,0 +1,173 @@
+/* settings: every option is read, checked, described and copied from the one table. */
+#include "settings.h"
+
+#include <stdlib.h>
+
+#include "clock.h"
+#include "tap.h"
+
+static sluice_options *
+options_of(const char *const *pairs)
+{
+	sluice_options *options = sluice_options_create();
+
+	for (; pairs[0] != NULL; pairs += 2)
+	{
+		if (sluice_options_set(options, pairs[0], pairs[1]) != SLUICE_OK)
+			printf("# %s\n", sluice_options_message(options));
+	}
+	return options;
+}
+
+static bool
+is_mistake(const char *const *pairs, const char *expected)
+{
+	sluice_options *options = options_of(pairs);
+	SluiceSettings settings;
+	char		message[256] = "";
+	bool		good = sluice_options_settings(options, &settings, message, sizeof(message)) == SLUICE_ERROR_OPTION &&
+		strstr(message, expected) != NULL;
+
+	if (!good)
+		printf("# got \"%s\", expected \"%s\"\n", message, expected);
+	sluice_options_free(options);
+	return good;
+}
+
+static void
+test_descriptions(void)
+{
+	sluice_options *options = sluice_options_create();
+	sluice_option_description about;
+	bool		defaults = true;
+	bool		told = true;
+	size_t		n = 0;
+
+	for (; sluice_options_describe(n, &about); n++)
+	{
+		const char *value = sluice_options_get(options, about.name);
+
+		defaults = defaults && value != NULL && strcmp(value, about.initial) == 0 &&
+			sluice_options_set(options, about.name, about.initial) == SLUICE_OK;
+		told = told && *about.meaning != '\0' && *about.type != '\0' &&
+			(*about.range != '\0') == (strcmp(about.type, "number") == 0 || strcmp(about.type, "size") == 0 ||
+									   strcmp(about.type, "duration") == 0);
+	}
+	ok(n == 28, "28 options");
+	ok(defaults, "every default is a value of its option");
+	ok(told, "every option has a type, a sentence, and a range where it is a quantity");
+	ok(!sluice_options_describe(n, &about) && !sluice_options_describe(SIZE_MAX, &about), "and there are no more");
+	sluice_options_free(options);
+}
+
+static void
+test_defaults(void)
+{
+	sluice_options *options = options_of((const char *const[]) {"buffer", "/b", NULL});
+	SluiceSettings s;
+
+	ok(sluice_options_settings(options, &s, NULL, 0) == SLUICE_OK, "a buffer is enough");
+	ok(strcmp(s.buffer, "/b") == 0 && *s.stream == '\0' && s.durability == SLUICE_DURABILITY_INTERVAL &&
+	   s.interval == 100 * SLUICE_MILLISECOND && s.max_records == 10000000 && s.max_bytes == UINT64_C(1) << 30 &&
+	   s.full == SLUICE_FULL_BLOCK && s.block_timeout == SLUICE_NEVER && !s.compact && s.memory == 16 << 20 && !s.rebind,
+	   "defaults of the buffer");
+	ok(strcmp(s.server, "localhost:50051") == 0 && !s.tls && *s.tls_ca == '\0' && *s.tls_cert == '\0' && *s.tls_key == '\0' &&
+	   *s.tls_name == '\0' && *s.user == '\0' && *s.password == '\0' && strcmp(s.client, "settings_test") == 0 &&
+	   s.backoff_first == SLUICE_SECOND && s.backoff_last == 60 * SLUICE_SECOND && s.connect_timeout == 10 * SLUICE_SECOND &&
+	   s.keepalive_time == 10 * SLUICE_SECOND && s.keepalive_timeout == 5 * SLUICE_SECOND && s.batch_bytes == 256 << 10 &&
+	   s.window_bytes == 4 << 20 && s.linger == SLUICE_MILLISECOND, "defaults of the connection");
+	sluice_options_free(options);
+}
+
+static void
+test_values(void)
+{
+	sluice_options *options = options_of((const char *const[]) {
+		"buffer", "/b", "stream", "s", "durability", "each", "interval", "1 s", "max_records", "5", "max_bytes", "2MB",
+		"full", "drop_newest", "block_timeout", "20 s", "compact", "on", "memory", "2 MB", "on_new_stream", "continue",
+		"server", "a,b:1", "tls", "on", "tls_ca", "ca", "tls_cert", "cert", "tls_key", "key", "tls_name", "name",
+		"user", "u", "password", "p", "client", "c", "backoff_first", "10 ms", "backoff_last", "20 ms",
+		"connect_timeout", "1 s", "keepalive_time", "2 s", "keepalive_timeout", "3 s", "batch_bytes", "1 kB",
+		"window_bytes", "2 kB", "linger", "0", NULL});
+	sluice_options *copy = sluice_options_copy(options);
+	SluiceSettings s;
+
+	sluice_options_free(options);
+	ok(sluice_options_settings(copy, &s, NULL, 0) == SLUICE_OK, "all options set, and copied");
+	ok(strcmp(s.buffer, "/b") == 0 && strcmp(s.stream, "s") == 0 && s.durability == SLUICE_DURABILITY_EACH &&
+	   s.interval == SLUICE_SECOND && s.max_records == 5 && s.max_bytes == 2 << 20 && s.full == SLUICE_FULL_DROP_NEWEST &&
+	   s.block_timeout == 20 * SLUICE_SECOND && s.compact && s.memory == 2 << 20 && s.rebind, "values of the buffer");
+	ok(strcmp(s.server, "a,b:1") == 0 && s.tls && strcmp(s.tls_ca, "ca") == 0 && strcmp(s.tls_cert, "cert") == 0 &&
+	   strcmp(s.tls_key, "key") == 0 && strcmp(s.tls_name, "name") == 0 && strcmp(s.user, "u") == 0 &&
+	   strcmp(s.password, "p") == 0 && strcmp(s.client, "c") == 0 && s.backoff_first == 10 * SLUICE_MILLISECOND &&
+	   s.backoff_last == 20 * SLUICE_MILLISECOND && s.connect_timeout == SLUICE_SECOND &&
+	   s.keepalive_time == 2 * SLUICE_SECOND && s.keepalive_timeout == 3 * SLUICE_SECOND && s.batch_bytes == 1024 &&
+	   s.window_bytes == 2048 && s.linger == 0, "values of the connection");
+	sluice_options_free(copy);
+}
+
+static void
+test_refusals(void)
+{
+	static const char *const bad[][2] = {
+		{"durability", "Each"}, {"durability", "eac"}, {"durability", ""}, {"interval", "0"}, {"interval", "2 h"},
+		{"interval", "never"}, {"max_records", "0"}, {"max_records", "1.5"}, {"max_bytes", "1 kB"}, {"tls", "yes"},
+		{"memory", "2 GB"}, {"block_timeout", "always"}, {"batch_bytes", "65 MB"}, {"Stream", "x"}, {"", ""}
+	};
+	sluice_options *options = sluice_options_create();
+	bool		good = true;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		good = good && sluice_options_set(options, bad[i][0], bad[i][1]) == SLUICE_ERROR_OPTION &&
+			strstr(sluice_options_message(options), bad[i][0]) != NULL;
+	ok(good, "what is refused is named");
+	ok(strcmp(sluice_options_get(options, "interval"), "100 ms") == 0, "and changes nothing");
+	ok(sluice_options_get(options, "intervals") == NULL, "no such option");
+	ok(sluice_options_set(options, "interval", "1 s") == SLUICE_OK && *sluice_options_message(options) == '\0' &&
+	   strcmp(sluice_options_get(options, "interval"), "1 s") == 0, "the message goes with the next success");
+	ok(sluice_options_set(NULL, "interval", "1 s") == SLUICE_ERROR_INVALID &&
+	   sluice_options_set(options, NULL, "1 s") == SLUICE_ERROR_INVALID &&
+	   sluice_options_set(options, "interval", NULL) == SLUICE_ERROR_INVALID, "null pointers");
+	sluice_options_free(options);
+	sluice_options_free(NULL);
+}
+
+static void
+test_mistakes(void)
+{
+	char		name[300];
+
+	memset(name, 'x', sizeof(name));
+	name[256] = '\0';
+	ok(is_mistake((const char *const[]) {NULL}, "\"buffer\" is required"), "no buffer");
+	ok(is_mistake((const char *const[]) {"buffer", "b", "stream", name, NULL}, "longer than 255"), "a long name");
+	ok(is_mistake((const char *const[]) {"buffer", "b", "server", "", NULL}, "\"server\" is empty"), "no server");
+	ok(is_mistake((const char *const[]) {"buffer", "b", "tls", "on", "tls_cert", "x", NULL}, "go together"), "half a certificate");
+	ok(is_mistake((const char *const[]) {"buffer", "b", "tls_ca", "x", NULL}, "need \"tls\""), "tls_ca without tls");
+	ok(is_mistake((const char *const[]) {"buffer", "b", "password", "x", NULL}, "needs \"user\""), "a password of nobody");
+	ok(is_mistake((const char *const[]) {"buffer", "b", "user", "a:b", NULL}, "colon"), "a user with a colon");
+	ok(is_mistake((const char *const[]) {"buffer", "b", "backoff_last", "10 ms", NULL}, "less than \"backoff_first\""), "backoff");
+	ok(is_mistake((const char *const[]) {"buffer", "b", "window_bytes", "1 kB", NULL}, "less than \"batch_bytes\""), "window");
+}
+
+static void
+test_errors(void)
+{
+	ok(strcmp(sluice_error_text(SLUICE_OK), "no error") == 0 && sluice_error_class(SLUICE_OK) == SLUICE_CLASS_OK &&
+	   sluice_error_class(SLUICE_ERROR_FULL) == SLUICE_CLASS_RETRY && sluice_error_class(SLUICE_ERROR_OPTION) == SLUICE_CLASS_INPUT &&
+	   sluice_error_class(SLUICE_ERROR_FENCED) == SLUICE_CLASS_FATAL, "errors have texts and classes");
+	ok(strcmp(sluice_error_text(-1), "unknown error") == 0 && sluice_error_class(7777) == SLUICE_CLASS_FATAL, "also unknown ones");
+	ok(strcmp(sluice_version(), SLUICE_VERSION) == 0, "the version");
+}
+
+int
+main(void)
+{
+	test_descriptions();
+	test_defaults();
+	test_values();
+	test_refusals();
+	test_mistakes();
+	test_errors();
+	return done_testing();
+}

@@ -1,0 +1,254 @@
+/*
+ * store_process_test.c
+ *		A store that other processes look at, that its own is killed in, and that other threads read.
+ */
+#include "store_model.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+typedef struct Peeker
+{
+	pid_t		process;
+	int			peeked;			/* a byte from it: it has a transaction open */
+	int			go;				/* closed: it may go on */
+} Peeker;
+
+static bool
+hold_scan(void *argument, const SluiceStoreRecord *record)
+{
+	int		   *pipes = argument;
+	char		byte = 1;
+
+	(void) record;
+	if (write(pipes[0], &byte, 1) != 1)
+		return false;
+	return read(pipes[1], &byte, 1) != 0;
+}
+
+static Peeker
+start_peeker(void)
+{
+	int			there[2], back[2];
+	char		byte;
+	Peeker		peeker;
+
+	if (pipe(there) != 0 || pipe(back) != 0)
+		exit(2);
+	peeker.process = fork();
+	if (peeker.process == 0)
+	{
+		SluiceStore *store;
+		int			pipes[2] = {there[1], back[0]};
+
+		close(back[1]);
+		if (open_mode(SLUICE_STORE_PEEK, 0, &store) == SLUICE_OK)
+			sluice_store_scan(store, 0, hold_scan, pipes);
+		_exit(0);
+	}
+	close(there[1]);
+	close(back[0]);
+	peeker.peeked = there[0];
+	peeker.go = back[1];
+	if (read(peeker.peeked, &byte, 1) != 1)
+		printf("# the peeker could not peek\n");
+	return peeker;
+}
+
+static void
+stop_peeker(Peeker *peeker)
+{
+	int			status;
+
+	close(peeker->go);
+	close(peeker->peeked);
+	waitpid(peeker->process, &status, 0);
+}
+
+static void
+test_peeker(void)
+{
+	SluiceStore *store;
+	Peeker		peeker;
+
+	begin_new();
+	memset(&model, 0, sizeof(model));
+	store = open_own();
+	put_range(store, &model, 1, 500, 100);
+	sluice_store_close(store);
+
+	/* The one who looks has lock.mdb of the old file mapped, with its transaction's number. */
+	peeker = start_peeker();
+	store = open_own();
+	for (uint64_t i = 501; i < 540; i++)
+		put_range(store, &model, i, i, 100);
+	ok(sluice_store_compact(store) == SLUICE_OK && store_is(store, &model), "compacted while another process looks");
+	ok(put_range(store, &model, 600, 900, 100) && store_is(store, &model), "and written to");
+	sluice_store_close(store);
+	stop_peeker(&peeker);
+
+	/* From one transaction more, as LMDB's two meta pages take turns. */
+	store = open_own();
+	put_range(store, &model, 901, 901, 100);
+	sluice_store_close(store);
+	peeker = start_peeker();
+	store = open_own();
+	for (uint64_t i = 902; i < 941; i++)
+		put_range(store, &model, i, i, 100);
+	ok(sluice_store_compact(store) == SLUICE_OK && store_is(store, &model) &&
+	   put_range(store, &model, 941, 960, 100) && store_is(store, &model), "the same after one transaction more");
+	sluice_store_close(store);
+	store = open_own();
+	ok(store_is(store, &model) && aside[0] == '\0', "and opened again");
+	sluice_store_close(store);
+	stop_peeker(&peeker);
+	store = open_own();
+	ok(store_is(store, &model), "and when that one is gone");
+
+	/* Pages of its time are kept until it is gone, also where it did not say so. */
+	peeker = start_peeker();
+	kill(peeker.process, SIGKILL);
+	stop_peeker(&peeker);
+	for (int i = 0; i < 100; i++)
+		put_range(store, &model, 600, 900, 100);
+	{
+		SluiceStoreCounts counts;
+
+		ok(sluice_store_counts(store, &counts) == SLUICE_OK && counts.file_bytes < 2 << 20,
+		   "a killed one does not make the file grow");
+	}
+	sluice_store_close(store);
+}
+
+static void
+test_killed_writer(void)
+{
+	SluiceStore *store;
+	bool		all = true;
+
+	begin_new();
+	memset(&model, 0, sizeof(model));
+	for (int run = 0; run < 20; run++)
+	{
+		pid_t		child = fork();
+		int			status;
+		uint64_t	from = (uint64_t) run * 100 + 1;
+
+		if (child == 0)
+		{
+			store = open_own();
+			put_range(store, &model, from, from + 49, 50);
+			sluice_store_begin(store);
+			for (uint64_t i = from + 50; i < from + 100; i++)
+			{
+				SluiceStoreRecord record = make_record(i, 50);
+
+				sluice_store_put(store, &record);
+			}
+			kill(getpid(), SIGKILL);
+		}
+		waitpid(child, &status, 0);
+		for (uint64_t i = from; i < from + 50; i++)
+			model.length[i] = 51;
+		model.next = from + 50;
+		store = open_own();
+		all = all && store_is(store, &model) && aside[0] == '\0';
+		sluice_store_close(store);
+	}
+	ok(all, "a process killed in a transaction leaves what it had committed");
+}
+
+typedef struct Reader
+{
+	SluiceStore *store;
+	bool		stop;
+	bool		bad;
+	uint64_t	scans;
+} Reader;
+
+typedef struct Sum
+{
+	uint64_t	first;
+	uint64_t	count;
+	bool		bad;
+} Sum;
+
+static bool
+sum_record(void *argument, const SluiceStoreRecord *record)
+{
+	Sum		   *sum = argument;
+
+	if (sum->count == 0)
+		sum->first = record->sequence;
+	sum->bad |= record->sequence != sum->first + sum->count++ || !(record->length > 0);
+	return true;
+}
+
+static void *
+read_always(void *argument)
+{
+	Reader	   *reader = argument;
+
+	while (!__atomic_load_n(&reader->stop, __ATOMIC_ACQUIRE))
+	{
+		Sum			sum = {0};
+
+		if (sluice_store_scan(reader->store, 0, sum_record, &sum) != SLUICE_OK || sum.bad || (sum.count != 0 && sum.count % 100 != 0))
+			reader->bad = true;
+		reader->scans++;
+	}
+	return NULL;
+}
+
+/* Each transaction moves a window of records by a hundred. */
+static void
+test_readers(void)
+{
+	SluiceStore *store;
+	Reader		readers[3];
+	pthread_t	threads[3];
+	bool		all = true;
+	size_t		removed;
+
+	begin_new();
+	store = open_own();
+	for (int i = 0; i < 3; i++)
+	{
+		readers[i] = (Reader) {.store = store};
+		if (pthread_create(&threads[i], NULL, read_always, &readers[i]) != 0)
+			exit(2);
+	}
+	for (uint64_t round = 0; round < 300; round++)
+	{
+		all = all && sluice_store_begin(store) == SLUICE_OK;
+		for (uint64_t i = 0; i < 100; i++)
+		{
+			SluiceStoreRecord record = make_record(round * 100 + i + 1, 30);
+
+			all = all && sluice_store_put(store, &record) == SLUICE_OK;
+		}
+		if (round > 10)
+			all = all && sluice_store_remove_through(store, (round - 10) * 100, SIZE_MAX, &removed) == SLUICE_OK && removed == 100;
+		all = all && sluice_store_commit(store) == SLUICE_OK;
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		__atomic_store_n(&readers[i].stop, true, __ATOMIC_RELEASE);
+		pthread_join(threads[i], NULL);
+	}
+	ok(all, "one thread writes while others read");
+	ok(!readers[0].bad && !readers[1].bad && !readers[2].bad && readers[0].scans > 0, "who see each transaction whole or not at all");
+	sluice_store_close(store);
+}
+
+int
+main(void)
+{
+	directory_make(directory);
+	test_peeker();
+	test_killed_writer();
+	test_readers();
+	directory_remove(directory);
+	return done_testing();
+}
