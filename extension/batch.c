@@ -355,6 +355,16 @@ goes_to_target(SluiceBatch *batch, SluiceItem *item)
 	return false;
 }
 
+/*
+ * The items of a producer are stored in the order of their sequences, in the places that they have among
+ * the others: what was parked may have come into the batch behind what followed it.
+ */
+static SluiceItem *
+in_its_turn(SluiceItem *item)
+{
+	return item->claim == NULL ? item : item->claim->items[item->claim->placed++];
+}
+
 static void
 store_share(SluiceBatch *batch, SluiceShare *share)
 {
@@ -370,8 +380,12 @@ store_share(SluiceBatch *batch, SluiceShare *share)
 
 	piece.items = MemoryContextAllocHuge(batch->context, sizeof(SluiceItem *) * (share->nitems + 1));
 	for (int i = 0; i < share->nitems; i++)
-		if (goes_to_target(batch, &share->items[i]))
-			piece.items[piece.nitems++] = &share->items[i];
+	{
+		SluiceItem *item = in_its_turn(&share->items[i]);
+
+		if (goes_to_target(batch, item))
+			piece.items[piece.nitems++] = item;
+	}
 	if (piece.nitems > 0)
 	{
 		piece.workspace = AllocSetContextCreate(batch->context, "sluice piece", ALLOCSET_DEFAULT_SIZES);

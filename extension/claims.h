@@ -28,6 +28,7 @@ typedef struct SluiceClaim
 	int			capacity;
 	int			from;			/* the items [from, to) are to be settled now */
 	int			to;
+	int			placed;			/* items that were given their place in a piece */
 	SluiceProducerRow row;
 	bool		locked;			/* row is ours to write */
 	int64		resent;
