@@ -28,12 +28,17 @@ class MeasureError(Exception):
 class Bench:
     """The servers, the programs, the sizes: what every measurement needs."""
 
-    def __init__(self, postgres, redis, programs, load_program, rows):
+    def __init__(self, postgres, redis, programs, client, rows, directory):
         self.postgres = postgres
         self.redis = redis
         self.programs = programs
-        self.load_program = load_program
+        self.client = client        # the directory of sluice, sluice-load and libsluice
         self.rows = rows
+        self.directory = directory  # on the same disk as the servers' data
+
+    @property
+    def server(self):
+        return f"127.0.0.1:{self.postgres.sluice_port}"
 
     def run(self, program, *arguments):
         command = [os.path.join(self.programs, program), *map(str, arguments)]
@@ -59,10 +64,14 @@ class Bench:
 
 
 class Measurement:
-    """name: how it is selected; label: how it is shown; share: of --rows."""
+    """name: how it is selected; label: how it is shown; share: of --rows.
+
+    once: the first repetition is enough, for one run is many trials.
+    """
 
     share = 1.0
     needs_sluice = False
+    once = False
 
     def __init__(self, name, label, keys="time", share=None):
         self.name = name
@@ -70,6 +79,10 @@ class Measurement:
         self.keys = keys
         if share is not None:
             self.share = share
+
+    @property
+    def title(self):
+        return self.label if self.keys == "none" else f"{self.label}, {self.keys} keys"
 
     def records(self, bench):
         return max(100, int(bench.rows * self.share))
@@ -93,7 +106,8 @@ class Measurement:
         bench.expect_rows("peers.keys", self.records(bench))
 
     def arguments(self, bench, seed):
-        return ["--conninfo", bench.postgres.conninfo(), "--keys", self.keys,
+        keys = "time" if self.keys == "none" else self.keys
+        return ["--conninfo", bench.postgres.conninfo(), "--keys", keys,
                 "--records", self.records(bench), "--seed", seed]
 
 
@@ -200,25 +214,15 @@ class Ingest(Sluice):
                          "--batch", 1000)
 
 
-class Load(Sluice):
-    """IngestData over gRPC, by the client that users have."""
+class Endpoint(Sluice):
+    """Over gRPC: what the worker's threads use while the records are stored."""
 
-    def __init__(self, name, label, keys="time", share=2.0, mode=(), snapshot=False, half=False):
-        super().__init__(name, label, keys, share)
-        self.mode = list(mode)
-        self.snapshot = snapshot
-        self.half = half
-
-    def store(self, bench, seed, earlier):
-        mode = list(self.mode)
-        if self.half:
-            if "load-time" not in earlier:
-                raise MeasureError("needs load-time in the same repetition, to know the half of it")
-            mode += ["--rate", str(int(earlier["load-time"]["records_per_s"] / 2))]
+    def with_worker_cpu(self, bench, run, snapshot=False):
+        """The figures that run() returns, and the worker's CPU."""
         pid = self._serving_worker(bench)
-        with bench.postgres.held_snapshot() if self.snapshot else contextlib.nullcontext():
+        with bench.postgres.held_snapshot() if snapshot else contextlib.nullcontext():
             before = _thread_cpu(pid)
-            figures = self._run_load(bench, mode)
+            figures = run()
             after = _thread_cpu(pid)
         records = self.records(bench)
         for thread, ns in after.items():
@@ -226,21 +230,6 @@ class Load(Sluice):
         figures["server_cpu_us_per_record"] = (figures["main_cpu_us_per_record"]
                                                + figures["network_cpu_us_per_record"])
         return figures
-
-    def _run_load(self, bench, mode):
-        command = [bench.load_program, "--server", f"127.0.0.1:{bench.postgres.sluice_port}",
-                   "--stream", "readings", "--records", str(self.records(bench)),
-                   "--keys", self.keys, *mode]
-        result = subprocess.run(command, capture_output=True, text=True, check=False,
-                                timeout=LIMIT_SECONDS)
-        if result.returncode != 0:
-            raise MeasureError(f"{' '.join(command)} failed: {result.stderr.strip()}")
-        printed = json.loads(result.stdout)
-        if printed["acknowledged"] != self.records(bench):
-            raise MeasureError(f"not all records were acknowledged: {result.stdout}")
-        return {"records_per_s": printed["records_per_s"],
-                "client_cpu_us_per_record": printed["client_cpu_us_per_record"],
-                "p50_us": printed["latency_us"]["p50"], "p99_us": printed["latency_us"]["p99"]}
 
     @staticmethod
     def _serving_worker(bench):
@@ -255,6 +244,39 @@ class Load(Sluice):
             time.sleep(0.05)
 
 
+class Load(Endpoint):
+    """IngestData, the plain protocol, as any gRPC client speaks it."""
+
+    def __init__(self, name, label, keys="time", share=2.0, mode=(), snapshot=False, half=False):
+        super().__init__(name, label, keys, share)
+        self.mode = list(mode)
+        self.snapshot = snapshot
+        self.half = half
+
+    def store(self, bench, seed, earlier):
+        mode = list(self.mode)
+        if self.half:
+            if "load-time" not in earlier:
+                raise MeasureError("needs load-time in the same repetition, to know the half of it")
+            mode += ["--rate", str(int(earlier["load-time"]["records_per_s"] / 2))]
+        return self.with_worker_cpu(bench, lambda: self._run_load(bench, mode), self.snapshot)
+
+    def _run_load(self, bench, mode):
+        command = [os.path.join(bench.client, "sluice-load"), "--server", bench.server,
+                   "--stream", "readings", "--records", str(self.records(bench)),
+                   "--keys", self.keys, *mode]
+        result = subprocess.run(command, capture_output=True, text=True, check=False,
+                                timeout=LIMIT_SECONDS)
+        if result.returncode != 0:
+            raise MeasureError(f"{' '.join(command)} failed: {result.stderr.strip()}")
+        printed = json.loads(result.stdout)
+        if printed["acknowledged"] != self.records(bench):
+            raise MeasureError(f"not all records were acknowledged: {result.stdout}")
+        return {"records_per_s": printed["records_per_s"],
+                "client_cpu_us_per_record": printed["client_cpu_us_per_record"],
+                "p50_us": printed["latency_us"]["p50"], "p99_us": printed["latency_us"]["p99"]}
+
+
 def _thread_cpu(pid):
     """Nanoseconds of the worker's main thread, and of all others together."""
     cpu = {"main": 0, "network": 0}
@@ -266,46 +288,3 @@ def _thread_cpu(pid):
             continue
         cpu["main" if int(task) == pid else "network"] += ns
     return cpu
-
-
-def all_measurements():
-    """In the order of one repetition: what is compared stands side by side."""
-    measurements = []
-    for keys in ("time", "random"):
-        for form in ("binary", "csv"):
-            measurements.append(Copy(f"copy-{form}-{keys}",
-                                     f"COPY {form}, keys and rows, 1,000 a transaction",
-                                     form, keys=keys))
-        measurements.append(Copy(f"copy-pieces-{keys}", "COPY binary, the same 1,000 in pieces of 250",
-                                 "binary", piece=250, keys=keys))
-        measurements.append(Ingest(f"ingest-{keys}", "sluice.ingest, 1,000 a call", keys))
-        for form in ("binary", "csv"):
-            measurements.append(Copy(f"copy-big-{form}-{keys}",
-                                     f"COPY {form}, keys and rows, all in one transaction",
-                                     form, batch=None, keys=keys))
-    for form in ("binary", "csv"):
-        measurements.append(Copy(f"copy-bare-{form}", f"COPY {form}, rows only, 1,000 a transaction",
-                                 form, mode="bare"))
-    measurements.append(Ingest("ingest-own-table",
-                               "sluice.ingest into the table that create_stream makes",
-                               own_table=True))
-    for keys in ("time", "random"):
-        measurements += [
-            Load(f"load-{keys}", "IngestData, windowed", keys),
-            Pipeline(f"pipeline-1-{keys}", "libpq pipeline, a commit for each record",
-                     "pipelined", 1, keys, 0.05),
-            Pipeline(f"pipeline-1000-{keys}", "libpq pipeline, 1,000 a transaction",
-                     "pipelined", 1000, keys, 0.5),
-            RedisFirst(f"redis-1-{keys}", "Redis SET NX, then INSERT, one by one",
-                       "single", 1, keys, 0.05),
-            RedisFirst(f"redis-100-{keys}", "Redis SET NX, then INSERT, by 100",
-                       "pipelined", 100, keys, 0.5),
-            RedisFirst(f"redis-memory-{keys}", "Redis, keys only", "memory", 100, keys),
-        ]
-    measurements += [
-        Load("load-snapshot", "IngestData, beside a held snapshot", snapshot=True),
-        Load("load-half", "IngestData, open loop at half of full load", share=1.0, half=True),
-        Pipeline("single", "INSERT of key and row, one by one", "single", 1, share=0.02),
-        Load("load-single", "IngestData, one by one", share=0.02, mode=["--one-at-a-time"]),
-    ]
-    return measurements

@@ -71,7 +71,7 @@ def svg(measurements, medians, date):
              _text(LABEL_WIDTH, TOP - 12, "records/s", weight="bold"),
              _text(right, TOP - 12, "CPU µs a record: servers + client (pale)", weight="bold")]
     for i, measurement in enumerate(shown):
-        label = f"{measurement.label}, {measurement.keys} keys"
+        label = measurement.title
         parts += _row(TOP + i * ROW_HEIGHT, label, measurement.needs_sluice,
                       medians[measurement.name], most_records, most_cpu)
     return "\n".join(parts + ["</svg>", ""])

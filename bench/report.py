@@ -1,5 +1,7 @@
 """The table of figures and targets: on the terminal and as markdown."""
 
+import statistics
+
 import targets
 
 FIELDS = [
@@ -13,6 +15,28 @@ FIELDS = [
     ("p99_us", "p99 µs", "{:,.0f}"),
     ("bytes_per_key", "bytes/key", "{:.0f}"),
 ]
+
+CLIENT_FIELDS = [
+    ("p50_us", "to verdict p50 µs", "{:,.0f}"),
+    ("p99_us", "p99", "{:,.0f}"),
+    ("p99_9_us", "p99.9", "{:,.0f}"),
+    ("send_records_per_s", "sluice_send/s", "{:,.0f}"),
+    ("send_p50_us", "call p50 µs", "{:.2f}"),
+    ("send_p99_us", "p99", "{:,.1f}"),
+    ("send_p99_9_us", "p99.9", "{:,.1f}"),
+    ("syncs", "syncs", "{:,.0f}"),
+    ("rss_mb", "RSS MB", "{:.1f}"),
+    ("anonymous_mb", "own MB", "{:.1f}"),
+    ("filled_rss_mb", "RSS filling MB", "{:.1f}"),
+    ("file_before_mb", "file before MB", "{:.1f}"),
+    ("file_after_mb", "after", "{:.1f}"),
+    ("reconnect_count", "cuts", "{:.0f}"),
+    ("reconnect_p50_s", "back after p50 s", "{:.2f}"),
+    ("reconnect_p99_s", "p99", "{:.2f}"),
+    ("reconnect_max_s", "longest", "{:.2f}"),
+    ("library_kb", "library kB", "{:,.0f}"),
+]
+CLIENT_MARKS = {"send_p50_us", "file_before_mb", "reconnect_count", "library_kb"}
 
 
 def _markdown_table(rows, left=2):
@@ -50,12 +74,34 @@ def figures_table(measurements, runs, medians):
     return _markdown_table(rows)
 
 
-def targets_table(medians):
-    rows = [["target", "", "wanted", "measured"]]
+def client_table(measurements, medians):
+    """What only libsluice has: rows that have any of it, and the columns that any of them has."""
+    shown = [m for m in measurements if CLIENT_MARKS & set(medians.get(m.name, ()))]
+    fields = [field for field in CLIENT_FIELDS if any(field[0] in medians[m.name] for m in shown)]
+    if not shown:
+        return []
+    rows = [["measurement", "keys"] + [title for _, title, _ in fields]]
+    for measurement in shown:
+        median = medians[measurement.name]
+        rows.append([measurement.label, measurement.keys]
+                    + [form.format(median[field]) if field in median else "" for field, _, form in fields])
+    return ["## libsluice", "",
+            "The process of `sluice bench`: memory at most (own: without what it shares with the file), "
+            "calls of sluice_send, latency from when a record was due to its verdict.", "",
+            *_markdown_table(rows), ""]
+
+
+def _figure(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def targets_table(runs):
+    rows = [["target", "", "wanted", "measured", "from - to"]]
     for target in targets.TARGETS:
-        figure, verdict = target.judge(medians)
-        shown = "" if figure is None else (f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}")
-        rows.append([target.text, verdict, target.wanted(), shown + (target.unit if shown else "")])
+        figures, verdict = target.judge(runs)
+        middle = _figure(statistics.median(figures)) + target.unit if figures else ""
+        spread = f"{_figure(min(figures))} - {_figure(max(figures))}" if len(figures) > 1 else ""
+        rows.append([target.text, verdict, target.wanted(), middle, spread])
     return _markdown_table(rows)
 
 
@@ -74,10 +120,10 @@ def markdown(measurements, runs, failures, environment, plot):
     medians = targets.medians_of(runs)
     lines = [f"# Benchmark of {environment['date']}", ""]
     lines += [f"* {name}: {value}" for name, value in environment.items() if name != "date"]
-    lines += ["", "## Targets", "", *targets_table(medians), "", *floor_line(medians)]
+    lines += ["", "## Targets", "", *targets_table(runs), "", *floor_line(medians)]
     lines += ["## Figures", "",
               "Medians; µs are CPU time for each record, of one process or thread.", "",
-              *figures_table(measurements, runs, medians), ""]
+              *figures_table(measurements, runs, medians), "", *client_table(measurements, medians)]
     if failures:
         lines += ["## Not measured", ""]
         lines += [f"* {name}: {reason}" for name, reason in failures.items()]

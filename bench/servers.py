@@ -86,6 +86,26 @@ def _wait_until(ready, process, what, log):
         time.sleep(0.05)
 
 
+class Session:
+    """A psql that is asked one thing after the other."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, bufsize=1)
+        self.pid = self.process.pid
+
+    def ask(self, commands):
+        """The one line that they answer; "" where psql gave up."""
+        self.process.stdin.write(commands + "\n")
+        return self.process.stdout.readline().strip()
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
 class Postgres:
     """A cluster of its own; the database is "bench"."""
 
@@ -143,26 +163,26 @@ class Postgres:
         return result.stdout.strip()
 
     @contextlib.contextmanager
+    def session(self):
+        """A psql that stays connected while the block runs."""
+        session = Session([self._program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo()])
+        try:
+            yield session
+        finally:
+            session.end()
+
+    @contextlib.contextmanager
     def held_snapshot(self):
         """While the block runs another session holds a REPEATABLE READ snapshot."""
-        session = subprocess.Popen(
-            [self._program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo()],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-        try:
-            session.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ;\n"
-                                "SELECT pg_current_snapshot();\n")
-            if not session.stdout.readline().strip():
+        with self.session() as session:
+            if not session.ask("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT pg_current_snapshot();"):
                 raise ServerError("could not take a snapshot")
             yield
             # Was it held until now?
-            output, _ = session.communicate("SELECT 'held' FROM pg_stat_activity\n"
-                                            "\tWHERE pid = pg_backend_pid() AND backend_xmin IS NOT NULL;\n"
-                                            "COMMIT;\n", timeout=QUERY_SECONDS)
-            if output.strip() != "held":
+            held = session.ask("SELECT count(*) FROM pg_stat_activity\n"
+                               "\tWHERE pid = pg_backend_pid() AND backend_xmin IS NOT NULL;")
+            if held != "1":
                 raise ServerError("the snapshot was lost during the measurement")
-        finally:
-            session.kill()
-            session.wait()
 
     def stop(self):
         _stop(self.process, signal.SIGQUIT)

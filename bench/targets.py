@@ -8,22 +8,34 @@ from typing import Callable
 @dataclass
 class Target:
     text: str
-    figure: Callable            # of the medians; KeyError where something was not run
+    figure: Callable            # of one repetition; KeyError where something was not run
     bound: float
     at_most: bool
     unit: str = ""
 
-    def judge(self, medians):
-        """(figure or None, "met" | "missed" | "not run")"""
+    def judge(self, runs):
+        """(the figure of each repetition, "met" | "missed" | "not run")
+
+        What is compared ran within the same minute: the median is of the
+        ratios, for on a machine that drifts a ratio of medians is no ratio.
+        """
         try:
-            figure = self.figure(medians)
+            figures = [self.figure(repetition) for repetition in repetitions_of(runs)]
         except KeyError:
-            return None, "not run"
-        met = figure <= self.bound if self.at_most else figure >= self.bound
-        return figure, "met" if met else "missed"
+            return [], "not run"
+        middle = statistics.median(figures)
+        met = middle <= self.bound if self.at_most else middle >= self.bound
+        return figures, "met" if met else "missed"
 
     def wanted(self):
         return f"{'≤' if self.at_most else '≥'} {self.bound:,g}{self.unit}"
+
+
+def repetitions_of(runs):
+    """[{measurement: figures}] of each repetition; what ran once stands in all."""
+    count = max(map(len, runs.values()), default=0)
+    return [{name: figures[min(i, len(figures) - 1)] for name, figures in runs.items()}
+            for i in range(count)]
 
 
 def medians_of(runs):
@@ -71,6 +83,28 @@ TARGETS = [
            lambda m: m["ingest-time"]["bytes_per_key"], 100, True),
     Target("bytes on disk for a remembered key, random",
            lambda m: m["ingest-random"]["bytes_per_key"], 100, True),
-    Target("throughput beside a held snapshot over that without",
+    Target("Publish, one worker, client buffer with durability interval, records/s",
+           lambda m: m["publish"]["records_per_s"], 250000, False),
+    Target("Publish, server CPU over psql COPY of the same rows in one transaction",
+           _ratio("server_cpu_us_per_record", "publish", "psql-copy"), 1.25, True, "×"),
+    Target("Publish, records/s over psql COPY in one transaction (level: the moonshot)",
+           _ratio("records_per_s", "publish", "psql-copy"), 1, False, "×"),
+    Target("Publish, records/s over COPY in binary format in one transaction (level: the moonshot)",
+           _ratio("records_per_s", "publish", "copy-bare-big-binary"), 1, False, "×"),
+    Target("Publish beside a held snapshot over that without, records/s",
+           _ratio("records_per_s", "publish-snapshot", "publish"), 0.9, False, "×"),
+    Target("sluice_send, durability interval, p50 of a call at full load",
+           lambda m: m["publish"]["send_p50_us"], 1, True, " µs"),
+    Target("sluice_send, durability each, 8 threads over one",
+           _ratio("records_per_s", "publish-each-8", "publish-each-1"), 4, False, "×"),
+    Target("Publish, p99 from sluice_send to verdict at half of full load, open loop",
+           lambda m: m["publish-50"]["p99_us"] / 1000, 10, True, " ms"),
+    Target("drain of the backlog of an outage over Publish at full load, records/s",
+           _ratio("records_per_s", "publish-drain", "publish"), 0.9, False, "×"),
+    Target("from a reset to the first acknowledgement on the next connection, p99",
+           lambda m: m["reconnect-reset"]["reconnect_p99_s"], 1.5, True, " s"),
+    Target("from silence to the first acknowledgement (keepalive: 10 s + 5 s), p99",
+           lambda m: m["reconnect-silence"]["reconnect_p99_s"], 16.5, True, " s"),
+    Target("IngestData, throughput beside a held snapshot over that without",
            _ratio("records_per_s", "load-snapshot", "load-time"), 0.9, False, "×"),
 ]

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "bench_records.h"
 #include "bench_result.h"
 #include "clock.h"
 #include "exit_status.h"
@@ -29,7 +30,8 @@
 #include "spool.h"
 
 #define PENDING_SIZE ((size_t) 1 << 21)
-#define PENDING_MAX "1048576"	/* records in the buffer at most: half of the places */
+#define PENDING_MAX 1048576		/* records in the buffer at most: half of the places */
+#define PENDING_MAX_TEXT "1048576"
 #define SHORTEST_SLEEP (SLUICE_SECOND / 5000)	/* at high rates several records are due at a time */
 #define FOREVER_RECORDS 1e15
 
@@ -40,9 +42,12 @@ typedef struct BenchOptions
 	double		duration;
 	double		rate;
 	double		warmup;
+	const char *payload;
 	size_t		size;
+	const char *keys;
 	size_t		threads;
 	double		timeout;
+	bool		drain;
 	bool		json;
 	bool		help;
 } BenchOptions;
@@ -69,6 +74,7 @@ typedef struct Worker
 	SluiceHistogram *calls;		/* of sluice_send() */
 	SluiceHistogram *settled;	/* verdicts that came before the call returned */
 	uint64_t	measured;
+	SluiceBenchRecords records;
 } Worker;
 
 /* ---- verdicts ---- */
@@ -106,6 +112,13 @@ on_signal(void *argument, int signal)
 
 /* ---- putting in ---- */
 
+static void __attribute__((noreturn))
+fail(const char *message)
+{
+	fprintf(stderr, "sluice bench: %s\n", message);
+	exit(SLUICE_EXIT_GAVE_UP);
+}
+
 static void
 sleep_until(int64_t when)
 {
@@ -115,25 +128,10 @@ sleep_until(int64_t when)
 		continue;
 }
 
-/* An object of about the wanted size that differs in its number. */
-static size_t
-make_payload(char *payload, size_t size, uint64_t i)
-{
-	int			n = snprintf(payload, size + 64, "{\"n\":%" PRIu64 ",\"note\":\"", i);
-	size_t		length = (size_t) n;
-
-	while (length + 2 < size)
-		payload[length++] = 'x';
-	payload[length++] = '"';
-	payload[length++] = '}';
-	return length;
-}
-
 static bool
-put_one(Worker *worker, const char *payload, size_t length, int64_t due)
+put_one(Worker *worker, const sluice_record *record, int64_t due)
 {
 	Bench	   *bench = worker->bench;
-	sluice_record record = {.payload = payload, .payload_length = length};
 	int64_t		before = sluice_clock_now();
 	int64_t		after;
 	int64_t		took;
@@ -141,7 +139,7 @@ put_one(Worker *worker, const char *payload, size_t length, int64_t due)
 	int			error;
 
 	do
-		error = sluice_send(bench->producer, &record, &sequence);
+		error = sluice_send(bench->producer, record, &sequence);
 	while (error == SLUICE_ERROR_FULL && !atomic_load(&bench->stopping));
 	after = sluice_clock_now();
 	if (error != SLUICE_OK)
@@ -166,7 +164,7 @@ put_records(void *argument)
 {
 	Worker	   *worker = argument;
 	Bench	   *bench = worker->bench;
-	char	   *payload = sluice_memory_get(bench->options.size + 64);
+	sluice_record record;
 	int64_t		now = sluice_clock_now();
 
 	while (!atomic_load(&bench->stopping))
@@ -185,10 +183,13 @@ put_records(void *argument)
 				sleep_until(due > now + SHORTEST_SLEEP ? due : now + SHORTEST_SLEEP);
 		}
 		now = sluice_clock_now();
-		if (now >= bench->end || !put_one(worker, payload, make_payload(payload, bench->options.size, i), due))
+		if (now >= bench->end)
+			break;
+		if (!sluice_bench_records_next(&worker->records, i, &record))
+			fail("no random numbers");
+		if (!put_one(worker, &record, due))
 			break;
 	}
-	free(payload);
 	return NULL;
 }
 
@@ -204,13 +205,31 @@ cpu_seconds(void)
 		(double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+/* Not what getrusage() tells, for that is also the most of the program that started this one. */
 static uint64_t
 peak_memory(void)
 {
-	struct rusage usage;
+	FILE	   *file = fopen("/proc/self/status", "re");
+	char		line[128];
+	unsigned long long kilobytes = 0;
 
-	getrusage(RUSAGE_SELF, &usage);
-	return (uint64_t) usage.ru_maxrss * 1024;
+	if (file == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), file) != NULL && sscanf(line, "VmHWM: %llu", &kilobytes) != 1)
+		continue;
+	fclose(file);
+	return (uint64_t) kilobytes * 1024;
+}
+
+static void
+set_times(Bench *bench)
+{
+	const BenchOptions *options = &bench->options;
+
+	bench->start = sluice_clock_now();
+	bench->measured_from = bench->start + (int64_t) (options->warmup * SLUICE_SECOND);
+	bench->end = options->duration > 0 ?
+		bench->measured_from + (int64_t) (options->duration * SLUICE_SECOND) : SLUICE_NEVER;
 }
 
 static void
@@ -224,11 +243,14 @@ run_workers(Bench *bench, SluiceBenchResult *result)
 		workers[i].bench = bench;
 		workers[i].calls = sluice_memory_get_zeroed(sizeof(SluiceHistogram));
 		workers[i].settled = sluice_memory_get_zeroed(sizeof(SluiceHistogram));
+		if (!sluice_bench_records_init(&workers[i].records, bench->options.payload, bench->options.size, bench->options.keys))
+			fail("no random numbers");
+	}
+	set_times(bench);
+	for (size_t i = 0; i < n; i++)
+	{
 		if (pthread_create(&workers[i].thread, NULL, put_records, &workers[i]) != 0)
-		{
-			fprintf(stderr, "sluice: could not start a thread\n");
-			exit(SLUICE_EXIT_GAVE_UP);
-		}
+			fail("could not start a thread");
 	}
 	for (size_t i = 0; i < n; i++)
 	{
@@ -236,21 +258,11 @@ run_workers(Bench *bench, SluiceBenchResult *result)
 		sluice_histogram_add_all(&result->calls, workers[i].calls);
 		sluice_histogram_add_all(&result->settled, workers[i].settled);
 		result->measured += workers[i].measured;
+		sluice_bench_records_clear(&workers[i].records);
 		free(workers[i].calls);
 		free(workers[i].settled);
 	}
 	free(workers);
-}
-
-static void
-set_times(Bench *bench)
-{
-	const BenchOptions *options = &bench->options;
-
-	bench->start = sluice_clock_now();
-	bench->measured_from = bench->start + (int64_t) (options->warmup * SLUICE_SECOND);
-	bench->end = options->duration > 0 ?
-		bench->measured_from + (int64_t) (options->duration * SLUICE_SECOND) : SLUICE_NEVER;
 }
 
 static SluiceExit
@@ -277,9 +289,13 @@ run(Bench *bench)
 	int			flushed;
 	SluiceExit	status;
 
-	set_times(bench);
+	sluice_producer_statistics(bench->producer, &result->statistics, sizeof(result->statistics));
+	result->found = result->statistics.buffered_records;
 	cpu = cpu_seconds();
-	run_workers(bench, result);
+	if (bench->options.drain)
+		set_times(bench);
+	else
+		run_workers(bench, result);
 	put_end = sluice_clock_now();
 	flushed = sluice_flush(bench->producer, (int64_t) (bench->options.timeout * 1000));
 	sluice_signals_end(signals);
@@ -314,9 +330,14 @@ read_options(BenchOptions *options, int argc, char **argv, int *status)
 		{SLUICE_OPTION_REAL, "rate", 'r', "N", &options->rate, 0, 1e9,
 		"records a second, on a schedule that waits for nobody (default 0: as fast as possible)", NULL},
 		{SLUICE_OPTION_REAL, "warmup", 0, "SECONDS", &options->warmup, 0, 1e6, "do not measure what was due before", NULL},
-		{SLUICE_OPTION_SIZE, "size", 0, "SIZE", &options->size, 2, 64.0 * 1024 * 1024, "of a payload, a JSON object (default 60)", NULL},
+		{SLUICE_OPTION_CHOICE, "payload", 0, "object|reading", &options->payload, 0, 0,
+		"a JSON object, or an ingestion.DataPayload (default object)", NULL},
+		{SLUICE_OPTION_SIZE, "size", 0, "SIZE", &options->size, 2, 64.0 * 1024 * 1024, "of an object (default 60)", NULL},
+		{SLUICE_OPTION_CHOICE, "keys", 0, "none|time|random", &options->keys, 0, 0,
+		"an idempotency key for each: UUIDv7 or UUIDv4 (default none)", NULL},
 		{SLUICE_OPTION_COUNT, "threads", 0, "N", &options->threads, 1, 1000, "that call sluice_send (default 1)", NULL},
 		{SLUICE_OPTION_REAL, "timeout", 't', "SECONDS", &options->timeout, 0, 1e8, "for the rest to be acknowledged (default 60)", NULL},
+		{SLUICE_OPTION_SWITCH, "drain", 0, NULL, &options->drain, 0, 0, "put in nothing: how fast is sent what is in the buffer", NULL},
 		{SLUICE_OPTION_SWITCH, "json", 'j', NULL, &options->json, 0, 0, "a line of JSON", NULL},
 		{SLUICE_OPTION_SWITCH, "help", 'h', NULL, &options->help, 0, 0, "show this", NULL},
 		{SLUICE_OPTION_END, NULL, 0, NULL, NULL, 0, 0, NULL, NULL}
@@ -344,7 +365,8 @@ open_bench(Bench *bench, sluice_options *library, const char *directory)
 
 	sluice_options_set(library, "buffer", directory);
 	sluice_options_set(library, "block_timeout", "100 ms");
-	sluice_options_set(library, "max_records", PENDING_MAX);
+	if (atoll(sluice_options_get(library, "max_records")) > PENDING_MAX)
+		sluice_options_set(library, "max_records", PENDING_MAX_TEXT);
 	sluice_options_on_delivery(library, on_delivery, bench);
 	sluice_options_on_log(library, on_log, bench);
 	if (sluice_producer_open(library, &bench->producer, message, sizeof(message)) == SLUICE_OK)
@@ -382,7 +404,9 @@ sluice_bench_main(int argc, char **argv)
 	int			status;
 
 	memset(&bench, 0, sizeof(bench));
+	bench.options.payload = "object";
 	bench.options.size = 60;
+	bench.options.keys = "none";
 	bench.options.threads = 1;
 	bench.options.timeout = 60;
 	if (!read_options(&bench.options, argc, argv, &status))

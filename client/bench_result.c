@@ -21,10 +21,17 @@ per(double amount, uint64_t count)
 	return count > 0 ? amount / (double) count : 0;
 }
 
+/* All that were to be sent. */
+static uint64_t
+records(const SluiceBenchResult *result)
+{
+	return result->found + result->statistics.put;
+}
+
 static double
 rate(const SluiceBenchResult *result)
 {
-	return result->seconds > 0 ? (double) result->statistics.put / result->seconds : 0;
+	return result->seconds > 0 ? (double) records(result) / result->seconds : 0;
 }
 
 static void
@@ -42,14 +49,14 @@ sluice_bench_result_print_text(FILE *file, const SluiceBenchResult *result)
 	const sluice_statistics *statistics = &result->statistics;
 
 	fprintf(file, "%" PRIu64 " records in %.2f s: %.0f a second, put in within %.2f s\n",
-			statistics->put, result->seconds, rate(result), result->put_seconds);
+			records(result), result->seconds, rate(result), result->put_seconds);
 	fprintf(file, "%" PRIu64 " stored, %" PRIu64 " dead letters, %" PRIu64 " without a verdict, %" PRIu64 " sent again\n",
 			statistics->stored + statistics->settled_before, statistics->dead_lettered + statistics->set_aside,
 			statistics->buffered_records, statistics->resent);
 	print_text_line(file, "due to verdict, us:", &result->settled);
 	print_text_line(file, "sluice_send, us:", &result->calls);
 	fprintf(file, "this process: %.2f us of CPU a record, %.1f MB, %" PRIu64 " syncs\n",
-			per(result->cpu * 1e6, statistics->put), (double) result->memory / 1048576, statistics->syncs);
+			per(result->cpu * 1e6, records(result)), (double) result->memory / 1048576, statistics->syncs);
 }
 
 static void
@@ -67,9 +74,9 @@ sluice_bench_result_print_json(FILE *file, const SluiceBenchResult *result)
 {
 	const sluice_statistics *statistics = &result->statistics;
 
-	fprintf(file, "{\"records\":%" PRIu64 ",\"measured\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"duplicates\":%" PRIu64
+	fprintf(file, "{\"records\":%" PRIu64 ",\"found\":%" PRIu64 ",\"measured\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"duplicates\":%" PRIu64
 			",\"dead_letters\":%" PRIu64 ",\"unacknowledged\":%" PRIu64 ",\"resent\":%" PRIu64,
-			statistics->put, result->measured, statistics->stored + statistics->settled_before, statistics->duplicates,
+			statistics->put, result->found, result->measured, statistics->stored + statistics->settled_before, statistics->duplicates,
 			statistics->dead_lettered + statistics->set_aside, statistics->buffered_records, statistics->resent);
 	fprintf(file, ",\"seconds\":%.3f,\"put_seconds\":%.3f,\"records_per_s\":%.0f,\"rate\":%.0f,\"threads\":%zu,\"size\":%zu",
 			result->seconds, result->put_seconds, rate(result), result->rate, result->threads, result->size);
@@ -77,6 +84,6 @@ sluice_bench_result_print_json(FILE *file, const SluiceBenchResult *result)
 	print_json_member(file, "send_us", &result->calls);
 	fprintf(file, ",\"cpu_us_per_record\":%.3f,\"rss_bytes\":%" PRIu64 ",\"file_bytes\":%" PRIu64 ",\"syncs\":%" PRIu64
 			",\"connections\":%" PRIu64 "}\n",
-			per(result->cpu * 1e6, statistics->put), result->memory, statistics->file_bytes, statistics->syncs,
+			per(result->cpu * 1e6, records(result)), result->memory, statistics->file_bytes, statistics->syncs,
 			statistics->connections);
 }

@@ -15,6 +15,7 @@
 typedef struct SluiceBenchResult
 {
 	sluice_statistics statistics;
+	uint64_t	found;			/* records that were in the buffer before */
 	uint64_t	measured;		/* records after the warm-up */
 	size_t		threads;
 	size_t		size;

@@ -35,6 +35,7 @@
 #include "clock.h"
 #include "memory.h"
 #include "received.h"
+#include "sluice.h"
 #include "transport.h"
 #include "wake.h"
 

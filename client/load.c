@@ -13,12 +13,10 @@
  * a stall is seen by all that waited for it.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -31,10 +29,8 @@
 #include "sender.h"
 #include "server.h"
 #include "signals.h"
-#include "uuid7.h"
+#include "telemetry.h"
 
-#define NPAYLOADS 1024
-#define PAYLOAD_MAX 64
 #define BATCH_COUNT 256
 #define QUEUE_COUNT 4096
 #define SHORTEST_SLEEP (SLUICE_SECOND / 5000)	/* at high rates several records are due at a time */
@@ -52,114 +48,22 @@ typedef struct LoadOptions
 	bool		help;
 } LoadOptions;
 
-typedef struct Payload
-{
-	uint8_t		bytes[PAYLOAD_MAX];
-	size_t		length;
-} Payload;
-
 typedef struct Load
 {
 	LoadOptions options;
 	SluiceQueue *queue;
 	SluiceSender *sender;
-	Payload		payloads[NPAYLOADS];
-	bool		random_keys;
-	SluiceUuid7 uuid7;
-	uint64_t	random[4];		/* state of the keys' generator */
+	SluiceTelemetry telemetry;
 	int64_t		start;
 	int64_t		last_answer;
 	SluiceHistogram latency;
 } Load;
 
-static uint8_t *
-put_varint(uint8_t *p, uint64_t value)
-{
-	for (; value >= 0x80; value >>= 7)
-		*p++ = (uint8_t) (value | 0x80);
-	*p++ = (uint8_t) value;
-	return p;
-}
-
-static uint8_t *
-put_double(uint8_t *p, uint8_t tag, double value)
-{
-	*p++ = tag;
-	memcpy(p, &value, sizeof(value));	/* little-endian, as the wire is; checked in main() */
-	return p + sizeof(value);
-}
-
-/* A DataPayload: device_id = 1, timestamp = 2, temperature_celsius = 3, humidity_percent = 4. */
 static void
-encode_payload(Payload *payload, unsigned i, int64_t seconds)
+fail_without_randomness(void)
 {
-	uint8_t    *p = payload->bytes;
-	uint8_t    *timestamp_length;
-	char		device[17];
-
-	snprintf(device, sizeof(device), "device-%09u", i);
-	*p++ = 0x0A;
-	*p++ = 16;
-	memcpy(p, device, 16);
-	p += 16;
-	*p++ = 0x12;
-	timestamp_length = p++;
-	*p++ = 0x08;
-	p = put_varint(p, (uint64_t) seconds);
-	*p++ = 0x10;
-	p = put_varint(p, 100000000u + i * 1000u);
-	*timestamp_length = (uint8_t) (p - timestamp_length - 1);
-	p = put_double(p, 0x19, 20.0 + 10.0 * sin(i));
-	p = put_double(p, 0x21, 50.0 + 25.0 * cos(i));
-	payload->length = (size_t) (p - payload->bytes);
-}
-
-static uint64_t
-rotate(uint64_t word, int bits)
-{
-	return word << bits | word >> (64 - bits);
-}
-
-/* xoshiro256**: random keys must not cost the client what it is to measure. */
-static uint64_t
-next_random(uint64_t state[4])
-{
-	uint64_t	result = rotate(state[1] * 5, 7) * 9;
-	uint64_t	shifted = state[1] << 17;
-
-	state[2] ^= state[0];
-	state[3] ^= state[1];
-	state[1] ^= state[2];
-	state[0] ^= state[3];
-	state[2] ^= shifted;
-	state[3] = rotate(state[3], 45);
-	return result;
-}
-
-static void
-next_key(Load *load, char key[SLUICE_UUID_TEXT_LENGTH])
-{
-	uint8_t		uuid[16];
-	struct timespec now;
-
-	if (load->random_keys)
-	{
-		uint64_t	words[2] = {next_random(load->random), next_random(load->random)};
-
-		memcpy(uuid, words, sizeof(uuid));
-		uuid[6] = (uint8_t) (0x40 | (uuid[6] & 0x0F));
-		uuid[8] = (uint8_t) (0x80 | (uuid[8] & 0x3F));
-	}
-	else
-	{
-		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-		if (!sluice_uuid7_next(&load->uuid7, (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000, uuid))
-		{
-			fprintf(stderr, "sluice-load: no random numbers\n");
-			exit(SLUICE_EXIT_GAVE_UP);
-		}
-	}
-	sluice_uuid_to_text(uuid, key);
+	fprintf(stderr, "sluice-load: no random numbers\n");
+	exit(SLUICE_EXIT_GAVE_UP);
 }
 
 static int64_t
@@ -180,10 +84,11 @@ sleep_until(int64_t when)
 static SluiceClientRecord *
 make_record(Load *load, size_t i)
 {
-	const Payload *payload = &load->payloads[i % NPAYLOADS];
+	const SluiceTelemetryPayload *payload = sluice_telemetry_payload(&load->telemetry, i);
 	char		key[SLUICE_UUID_TEXT_LENGTH];
 
-	next_key(load, key);
+	if (!sluice_telemetry_next_key(&load->telemetry, key))
+		fail_without_randomness();
 	return sluice_record_create(key, sizeof(key), (const char *) payload->bytes, payload->length);
 }
 
@@ -378,17 +283,10 @@ main(int argc, char **argv)
 	static Load load;			/* too large for the stack */
 	int			status;
 
-	_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "doubles are encoded as they are");
 	if (!read_options(&load.options, argc, argv, &status))
 		return status;
-	for (unsigned i = 0; i < NPAYLOADS; i++)
-		encode_payload(&load.payloads[i], i, time(NULL));
-	if (getrandom(load.random, sizeof(load.random), 0) != (ssize_t) sizeof(load.random))
-	{
-		fprintf(stderr, "sluice-load: no random numbers\n");
-		return SLUICE_EXIT_GAVE_UP;
-	}
-	load.random_keys = strcmp(load.options.keys, "random") == 0;
+	if (!sluice_telemetry_init(&load.telemetry, strcmp(load.options.keys, "random") == 0))
+		fail_without_randomness();
 	sluice_signals_block();
 	return run(&load);
 }

@@ -9,6 +9,7 @@
 #include "buffer_command.h"
 #include "exit_status.h"
 #include "send.h"
+#include "sluice.h"
 
 typedef struct Subcommand
 {

@@ -235,26 +235,28 @@ run(Send *send)
 
 /* ---- how it begins ---- */
 
-static bool
+/* The status to end with where it cannot begin. */
+static SluiceExit
 open_sending(Send *send)
 {
 	sluice_options *library = send->sending_options.library;
 	char		message[512];
+	int			error = SLUICE_ERROR_OPTION;
 
 	if (!sluice_spool_open(&send->spool, send->options.library.buffer))
 	{
 		fprintf(stderr, "sluice: could not make a directory for the buffer: %s\n", strerror(errno));
-		return false;
+		return SLUICE_EXIT_INPUT;
 	}
 	if (sluice_options_set(library, "buffer", send->spool.directory) != SLUICE_OK)
 		snprintf(message, sizeof(message), "%s", sluice_options_message(library));
 	else
-		send->sending = sluice_sending_create(&send->sending_options, message, sizeof(message));
+		send->sending = sluice_sending_create(&send->sending_options, &error, message, sizeof(message));
 	if (send->sending != NULL)
-		return true;
+		return SLUICE_EXIT_OK;
 	fprintf(stderr, "sluice: %s\n", message);
 	sluice_spool_close(&send->spool, false);
-	return false;
+	return error == SLUICE_ERROR_FENCED || error == SLUICE_ERROR_FORKED ? SLUICE_EXIT_FENCED : SLUICE_EXIT_INPUT;
 }
 
 static void
@@ -305,7 +307,9 @@ sluice_send_main(int argc, char **argv)
 		return SLUICE_EXIT_INPUT;
 	set_up(&send, nfiles, argv + 1);
 	sluice_signals_block();
-	status = open_sending(&send) ? run(&send) : SLUICE_EXIT_INPUT;
+	status = open_sending(&send);
+	if (status == SLUICE_EXIT_OK)
+		status = run(&send);
 	sluice_options_free(send.sending_options.library);
 	if (fflush(stdout) != 0)
 	{

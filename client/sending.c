@@ -39,6 +39,7 @@ struct SluiceSending
 	bool		input_ended;	/* under mutex */
 	atomic_bool quit;			/* the reader is to put in nothing more */
 	atomic_bool full;			/* a record was not put in as the buffer was full */
+	atomic_int	refused;		/* the error for which the producer takes nothing more; 0: none */
 	atomic_bool second_signal;
 	atomic_bool troubled;		/* something went wrong on the way */
 	_Atomic int64_t stopped_at; /* by the first signal; 0: not yet */
@@ -109,6 +110,8 @@ take(void *argument, const SluiceInputRecord *found, size_t source, char *messag
 			continue;
 		if (sluice_error_class(error) == SLUICE_CLASS_INPUT)
 			snprintf(message, message_size, "%s", sluice_error_text(error));
+		else if (sluice_error_class(error) == SLUICE_CLASS_FATAL)
+			atomic_store(&sending->refused, error);
 		return false;
 	}
 	sending->complained = false;
@@ -239,6 +242,18 @@ give_up_for_time(SluiceSending *sending, const char *why)
 	return give_up(sending, text);
 }
 
+/* The producer has told the library's threads before it tells its state and its message. */
+static SluiceSendingResult
+fail_for(SluiceSending *sending, int error)
+{
+	if (error != SLUICE_ERROR_FENCED && error != SLUICE_ERROR_FORKED)
+		return give_up(sending, sluice_error_text(error));
+	fail(sending, SLUICE_SENDING_FENCED);
+	if (sending->message[0] == '\0')
+		snprintf(sending->message, sizeof(sending->message), "%s", sluice_error_text(error));
+	return SLUICE_SENDING_FENCED;
+}
+
 static bool
 is_over(int64_t since, int64_t timeout, int64_t now)
 {
@@ -303,39 +318,43 @@ watch_reading(SluiceSending *sending)
 	return result;
 }
 
+/* What was refused keeps the run from being done, also when all that was taken is acknowledged. */
 static SluiceSendingResult
 watch_draining(SluiceSending *sending)
 {
 	for (;;)
 	{
-		int			error = sluice_flush(sending->producer, LOOK_INTERVAL / SLUICE_MILLISECOND);
+		int			refused = atomic_load(&sending->refused);
+		int			error = refused != SLUICE_OK ? refused :
+			sluice_flush(sending->producer, LOOK_INTERVAL / SLUICE_MILLISECOND);
 		SluiceSendingResult result = look(sending);
 
 		if (error == SLUICE_OK)
 			return SLUICE_SENDING_DONE;
 		if (result != SLUICE_SENDING_DONE)
 			return result;
-		if (error == SLUICE_ERROR_FENCED || error == SLUICE_ERROR_FORKED)
-			return fail(sending, SLUICE_SENDING_FENCED);
 		if (sluice_error_class(error) == SLUICE_CLASS_FATAL)
-			return give_up(sending, sluice_error_text(error));
+			return fail_for(sending, error);
 	}
 }
 
-static bool
+static int
 open_producer(SluiceSending *sending, char *message, size_t message_size)
 {
+	int			error;
+
 	sluice_options_on_delivery(sending->options->library, on_delivery, sending);
 	sluice_options_on_log(sending->options->library, on_log, sending);
-	if (sluice_producer_open(sending->options->library, &sending->producer, message, message_size) != SLUICE_OK)
-		return false;
+	error = sluice_producer_open(sending->options->library, &sending->producer, message, message_size);
+	if (error != SLUICE_OK)
+		return error;
 	sluice_producer_statistics(sending->producer, &sending->statistics, sizeof(sending->statistics));
 	sending->next = sending->statistics.last_sequence + 1;
-	return true;
+	return SLUICE_OK;
 }
 
 SluiceSending *
-sluice_sending_create(const SluiceSendingOptions *options, char *message, size_t message_size)
+sluice_sending_create(const SluiceSendingOptions *options, int *error, char *message, size_t message_size)
 {
 	SluiceSending *sending = sluice_memory_get_zeroed(sizeof(SluiceSending));
 	pthread_condattr_t attributes;
@@ -351,7 +370,8 @@ sluice_sending_create(const SluiceSendingOptions *options, char *message, size_t
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&sending->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
-	if (open_producer(sending, message, message_size))
+	*error = open_producer(sending, message, message_size);
+	if (*error == SLUICE_OK)
 		return sending;
 	sluice_sending_free(sending);
 	return NULL;

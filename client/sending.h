@@ -33,8 +33,9 @@ typedef enum SluiceSendingResult
 	SLUICE_SENDING_FENCED		/* or forked */
 } SluiceSendingResult;
 
-/* Opens the producer.  NULL: message tells why.  options must outlive it.  Signals are blocked already. */
-extern SluiceSending *sluice_sending_create(const SluiceSendingOptions *options, char *message, size_t message_size);
+/* Opens the producer.  NULL: *error and message tell why.  options must outlive it.  Signals are blocked already. */
+extern SluiceSending *sluice_sending_create(const SluiceSendingOptions *options, int *error,
+										   char *message, size_t message_size);
 
 extern SluiceSendingResult sluice_sending_run(SluiceSending *sending);
 

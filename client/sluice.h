@@ -21,8 +21,8 @@
  *	...
  *	sluice_producer_close(producer, 10000);
  *
- * Threads.  A producer may be used by any number of threads at once; options by
- * one at a time.  The library's own threads block all signals.
+ * Threads.  A producer may be used by any number of threads at once, until one of them
+ * closes it; options by one at a time.  The library's own threads block all signals.
  * Fork.  A child of a process with an open producer must not use it, nor close it; it may exec.
  * File systems.  The buffer is an LMDB database: not on a network file system.
  * Errors.  Functions that return int return SLUICE_OK (0) or one of the errors below;
@@ -88,7 +88,9 @@ typedef enum sluice_error
 SLUICE_API const char *sluice_error_text(int error);
 SLUICE_API sluice_class sluice_error_class(int error);
 
-/* "0.1.0" */
+/* Of this header; sluice_version() tells that of the library. */
+#define SLUICE_VERSION "0.1.0"
+
 SLUICE_API const char *sluice_version(void);
 
 /* ---- options ---- */
@@ -181,8 +183,9 @@ typedef struct sluice_producer sluice_producer;
  * Open the buffer (making it where there is none) and begin to send what is in it.
  * Does not wait for a connection.  options are copied.  On an error *producer is NULL and
  * message (may be NULL) has a sentence for people.
- * ERROR_OPTION, ERROR_LOCKED, ERROR_DISK, ERROR_MEMORY, ERROR_VERSION.  A damaged
- * buffer is set aside whole, reported by the log callback, and a new one is begun.
+ * ERROR_OPTION, ERROR_LOCKED, ERROR_DISK (also where the directory that the buffer's is to be
+ * made in is not there), ERROR_MEMORY, ERROR_VERSION; ERROR_FENCED, ERROR_FORKED where it was so the last
+ * time.  A damaged buffer is set aside whole, reported by the log callback, and a new one is begun.
  */
 SLUICE_API int sluice_producer_open(const sluice_options *options, sluice_producer **producer,
 									char *message, size_t message_size);
@@ -254,17 +257,26 @@ typedef struct sluice_statistics
 /* size: sizeof(sluice_statistics), so that a later library may know more. */
 SLUICE_API void sluice_producer_statistics(sluice_producer *producer, sluice_statistics *statistics, size_t size);
 
-/* The last thing that went wrong, as a sentence; "" for nothing.  Copied into message. */
+/* What is wrong, or was last, as a sentence; "" as soon as it is connected again.  Copied into message. */
 SLUICE_API void sluice_producer_message(sluice_producer *producer, char *message, size_t message_size);
 
 /*
  * Try to deliver what is buffered for at most timeout milliseconds (-1: for
  * ever, 0: not at all), then close.  What is left stays in the buffer for the next
  * run.  ERROR_TIMEOUT: something is left.  The producer is gone whatever is returned.
+ * No thread may begin a call with the producer any more once this was called.  Those that are
+ * waiting in sluice_send() or sluice_flush() by then return, with ERROR_CLOSED at the
+ * latest when the time is over, before the producer goes.
  */
 SLUICE_API int sluice_producer_close(sluice_producer *producer, int64_t timeout);
 
-/* ---- care of a buffer that no producer has open ---- */
+/*
+ * ---- care of a buffer that no producer has open ----
+ *
+ * Two of these calls work while another process has it open, as is said there.  In
+ * the process that has it open none of them may be called with its directory, nor two of
+ * them at once: LMDB's locks are the process's.
+ */
 
 /* Called for each finding; error: it must be repaired. */
 typedef void (*sluice_check_callback) (void *argument, bool error, const char *text);
@@ -289,7 +301,7 @@ typedef struct sluice_buffer_statistics
 	uint64_t	server_sequence;	/* fenced, forked: the server's last sequence */
 } sluice_buffer_statistics;
 
-/* Also while a producer has it open. */
+/* Also while another process has it open. */
 SLUICE_API int sluice_buffer_read_statistics(const char *directory, sluice_buffer_statistics *statistics, size_t size);
 
 typedef struct sluice_buffered
@@ -309,7 +321,7 @@ typedef struct sluice_buffered
 /* Called for each record; false ends it. */
 typedef bool (*sluice_dump_callback) (void *argument, const sluice_buffered *record);
 
-/* All records in sequence order, then the dead letters.  Also while a producer has it open. */
+/* All records in sequence order, then the dead letters.  Also while another process has it open. */
 SLUICE_API int sluice_buffer_dump(const char *directory, sluice_dump_callback callback, void *argument);
 
 /* What to do with records that both copies of a fenced or forked buffer hold. */
@@ -329,7 +341,10 @@ typedef struct sluice_repair
 	bool		discard_dead_letters;
 } sluice_repair;
 
-/* What it did is told through callback.  ERROR_INVALID: it does not fit the buffer's condition; nothing was changed. */
+/*
+ * What it did is told through callback.  ERROR_INVALID: it does not fit the buffer's condition; nothing was changed.
+ * A repair that is cut short leaves the old buffer or the new one, whole; the same call again ends what it had begun.
+ */
 SLUICE_API int sluice_buffer_repair(const char *directory, const sluice_repair *repair,
 									sluice_check_callback callback, void *argument);
 

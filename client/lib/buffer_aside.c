@@ -202,6 +202,8 @@ sluice_buffer_set_aside(SluiceBuffer *buffer, SluiceBlock *block, uint64_t from)
 	}
 	pthread_mutex_lock(&buffer->lock);
 	buffer->claimed = claimed;
+	if (buffer->waiting > 0)
+		pthread_cond_broadcast(&buffer->settled);
 	if (code == SLUICE_OK)
 		block->largest = (uint32_t) buffer->record_bytes;
 	pthread_mutex_unlock(&buffer->lock);

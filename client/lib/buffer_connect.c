@@ -65,10 +65,7 @@ sluice_buffer_condemned(SluiceBuffer *buffer, int error, uint64_t server_sequenc
 static int
 write_previous(SluiceStore *store, void *argument)
 {
-	SluiceStoreGap *gap = argument;
-	int			code = sluice_store_remove_gaps_through(store, gap->to);
-
-	return code == SLUICE_OK ? sluice_store_put_gap(store, gap) : code;
+	return sluice_store_put_previous(store, ((const SluiceStoreGap *) argument)->to);
 }
 
 /* Lock held.  What of the first block was settled is covered by the gap now. */
@@ -94,12 +91,10 @@ rebind(SluiceBuffer *buffer, SluiceGaps *previous)
 	sluice_group_fill_state(buffer, &state, 0);
 	gap = (SluiceStoreGap) {1, buffer->acked, SLUICE_REASON_PREVIOUS_STREAM};
 	pthread_mutex_unlock(&buffer->lock);
-	state.has_stream_uid = false;
-	memset(state.stream_uid, 0, sizeof(state.stream_uid));
-	state.acked_through = 0;
+	sluice_store_unbind(&state);
 	if (gap.to > 0 && !sluice_gaps_add_stored(previous, gap.from, gap.to, gap.reason, false))
 		return SLUICE_ERROR_MEMORY;
-	code = sluice_group_commit_state(buffer, &state, gap.to > 0 ? write_previous : NULL, &gap);
+	code = sluice_group_commit_state(buffer, &state, write_previous, &gap);
 	if (code != SLUICE_OK)
 		return code;
 	pthread_mutex_lock(&buffer->lock);

@@ -109,6 +109,7 @@ struct SluiceBuffer
 	uint64_t	mark;			/* `next` - 1 at the last tick */
 	uint64_t	reserve;		/* how far the high-water mark is ahead */
 	uint64_t	reserved_at;	/* `next` when that was measured */
+	bool		failing;		/* the last transaction did; the writer's */
 	bool		may_compact;	/* the store ran empty */
 
 	/* the publisher */
@@ -163,8 +164,6 @@ extern bool sluice_buffer_wait(SluiceBuffer *buffer, pthread_cond_t *condition, 
 /* Is there memory for such a block?  Lets go what is in the store. */
 extern bool sluice_buffer_has_memory(SluiceBuffer *buffer, size_t takes);
 
-/* Let contents go that the store has, down to so many bytes. */
-extern void sluice_buffer_let_go(SluiceBuffer *buffer, uint64_t target);
 extern void sluice_buffer_release_content(SluiceBuffer *buffer, SluiceBlock *block);
 extern void sluice_buffer_unpin(SluiceBuffer *buffer, SluiceBlock *block);
 

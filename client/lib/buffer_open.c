@@ -239,6 +239,7 @@ begin_run(SluiceBuffer *buffer)
 {
 	SluiceStoreState *state = &buffer->state;
 	SluiceStoreState written;
+	uint64_t	lost = 0;
 	int			code = add_nonce(state);
 
 	if (code != SLUICE_OK)
@@ -254,9 +255,15 @@ begin_run(SluiceBuffer *buffer)
 		return code;
 	for (SluiceGap *gap = buffer->gaps.first[0]; gap != NULL; gap = gap->next[0])
 	{
-		if (gap->reason == SLUICE_REASON_LOST_TAIL)
+		if (gap->durable_to < gap->to && gap->reason == SLUICE_REASON_LOST_TAIL)
+		{
 			gap->durable_to = gap->to;
+			lost += gap->to - gap->from + 1;
+		}
 	}
+	if (lost > 0)
+		sluice_buffer_log(buffer, SLUICE_LEVEL_WARNING, "the last run did not end cleanly: up to %" PRIu64
+						  " records that were not on disk are declared as lost where the server does not have them", lost);
 	return SLUICE_OK;
 }
 

@@ -31,9 +31,9 @@ may_go(const SluiceBuffer *buffer, const SluiceBlock *block)
 	return block->content != NULL && block->pins == 0 && (block->last <= buffer->written || block->live == 0);
 }
 
-/* The newest first: their turn comes last.  What is in flight only where nothing else does. */
-void
-sluice_buffer_let_go(SluiceBuffer *buffer, uint64_t target)
+/* Down to so many bytes.  The newest first: their turn comes last.  What is in flight only where nothing else does. */
+static void
+let_go(SluiceBuffer *buffer, uint64_t target)
 {
 	for (int flying = 0; flying <= 1; flying++)
 	{
@@ -55,7 +55,9 @@ sluice_buffer_has_memory(SluiceBuffer *buffer, size_t takes)
 	/* A record larger than all memory that there is may be the only one there. */
 	if (buffer->memory + takes <= most || buffer->memory == 0)
 		return true;
-	sluice_buffer_let_go(buffer, takes < most ? most - takes : 0);
+
+	/* Some more than needed, so that blocks are not gone through for each new one. */
+	let_go(buffer, takes < most / 4 ? most / 4 * 3 : takes < most ? most - takes : 0);
 	return buffer->memory + takes <= most || buffer->memory == 0;
 }
 

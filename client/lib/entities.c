@@ -132,7 +132,6 @@ sluice_entities_sweep(SluiceEntities *entities, uint64_t acked_through, uint64_t
 void
 sluice_entities_free(SluiceEntities *entities)
 {
-	sluice_entities_sweep(entities, UINT64_MAX, 0);
 	for (size_t i = 0; i < entities->size; i++)
 	{
 		while (entities->buckets[i] != NULL)

@@ -44,7 +44,7 @@ typedef struct OptionRow
 static const OptionRow rows[] = {
 	/* the buffer */
 	{"buffer", KIND_TEXT, NULL, "", "", PLACE(buffer),
-	"the directory of the durable buffer, made where there is none; required"},
+	"the directory of the durable buffer, made where there is none (but not those above it); required"},
 	{"stream", KIND_TEXT, NULL, "", "", PLACE(stream),
 	"the stream to send into; empty: the server's default stream"},
 	{"durability", KIND_CHOICE, "each|interval|none", "interval", "", PLACE(durability),

@@ -10,19 +10,18 @@
  * written beside the old one and takes its place by a rename, so a crash leaves one or the other.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../sluice.h"
 #include "repair.h"
 #include "salvage.h"
 #include "store.h"
 #include "transfer.h"
+#include "workshop.h"
 
 #define WORKSHOP "new-identity"	/* the directory of the new buffer, inside the old one's */
 
@@ -57,6 +56,8 @@ typedef struct Heritage
 	SluiceTransfer transfer;
 	uint64_t	floor;			/* above it all is this copy's own */
 	uint64_t	stored;			/* on the server up to here */
+	uint64_t	settled;		/* as this copy knows */
+	uint64_t	declared;		/* up to here in gaps that went along */
 	bool		drop_shared;
 	uint64_t	old_records;	/* up to stored */
 	uint64_t	shared_records;
@@ -82,11 +83,13 @@ count_record(void *argument, const SluiceStoreRecord *record)
 	return true;
 }
 
-/* Above this, records and gaps go along. */
+/* Above this, records and gaps go along.  What is settled may be in the store still. */
 static uint64_t
 left_behind(const Heritage *heritage)
 {
-	return heritage->drop_shared ? heritage->floor : heritage->stored;
+	uint64_t	behind = heritage->drop_shared ? heritage->floor : heritage->stored;
+
+	return behind > heritage->settled ? behind : heritage->settled;
 }
 
 static bool
@@ -117,15 +120,16 @@ keep_gap(void *argument, const SluiceStoreGap *gap)
 }
 
 static int
-move_gaps_before(Heritage *heritage, uint64_t sequence)
+move_gaps_through(Heritage *heritage, uint64_t sequence)
 {
 	int			code = SLUICE_OK;
 
 	while (code == SLUICE_OK && heritage->next_gap < heritage->ngaps &&
-		   heritage->gaps[heritage->next_gap].from < sequence)
+		   heritage->gaps[heritage->next_gap].from <= sequence)
 	{
 		const SluiceStoreGap *gap = &heritage->gaps[heritage->next_gap++];
 
+		heritage->declared = gap->to;
 		code = sluice_transfer_gap(&heritage->transfer, gap->to - gap->from + 1, gap->reason);
 	}
 	return code;
@@ -136,24 +140,10 @@ move_record(void *argument, const SluiceStoreRecord *record)
 {
 	Heritage   *heritage = argument;
 
-	heritage->code = move_gaps_before(heritage, record->sequence);
-	if (heritage->code == SLUICE_OK)
+	heritage->code = move_gaps_through(heritage, record->sequence);
+	if (heritage->code == SLUICE_OK && record->sequence > heritage->declared)
 		heritage->code = sluice_transfer_record(&heritage->transfer, record);
 	return heritage->code == SLUICE_OK;
-}
-
-static void
-remove_workshop(const char *workshop)
-{
-	static const char *const names[] = {"data.mdb", "lock.mdb", "owner", "tail"};
-	char		path[4200];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-	{
-		snprintf(path, sizeof(path), "%s/%s", workshop, names[i]);
-		unlink(path);
-	}
-	rmdir(workshop);
 }
 
 /* The old store's records and gaps, and its stream, into the new store. */
@@ -170,7 +160,7 @@ fill_new_store(Heritage *heritage, SluiceStore *old, SluiceStore *new)
 	if (code == SLUICE_OK && heritage->code == SLUICE_OK)
 		code = sluice_store_scan(old, left_behind(heritage) + 1, move_record, heritage);
 	if (code == SLUICE_OK && heritage->code == SLUICE_OK)
-		code = move_gaps_before(heritage, UINT64_MAX);
+		code = move_gaps_through(heritage, UINT64_MAX);
 	if (code == SLUICE_OK)
 		code = heritage->code;
 	if (sluice_transfer_end(&heritage->transfer) != SLUICE_OK && code == SLUICE_OK)
@@ -180,37 +170,8 @@ fill_new_store(Heritage *heritage, SluiceStore *old, SluiceStore *new)
 }
 
 static int
-sync_directory(const char *directory)
+write_new_identity(const SluiceRepairJob *job, const char *workshop, Heritage *heritage, SluiceStore *old)
 {
-	int			fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int			rc = fd >= 0 ? fsync(fd) : -1;
-
-	if (fd >= 0)
-		close(fd);
-	return rc == 0 ? SLUICE_OK : SLUICE_ERROR_DISK;
-}
-
-static int
-take_place(const SluiceRepairJob *job, const char *workshop)
-{
-	char		from[4200];
-	char		to[4200];
-
-	/* Numbers of transactions in it are the old file's. */
-	snprintf(from, sizeof(from), "%s/lock.mdb", job->directory);
-	unlink(from);
-	snprintf(from, sizeof(from), "%s/data.mdb", workshop);
-	snprintf(to, sizeof(to), "%s/data.mdb", job->directory);
-	if (rename(from, to) == 0 && sync_directory(job->directory) == SLUICE_OK)
-		return SLUICE_OK;
-	sluice_repair_tell(job, true, "could not put the new buffer in place: %s", strerror(errno));
-	return SLUICE_ERROR_DISK;
-}
-
-static int
-write_new_identity(const SluiceRepairJob *job, Heritage *heritage, SluiceStore *old)
-{
-	char		workshop[4128];
 	char		set_aside[16];
 	SluiceStoreCounts counts;
 	SluiceStoreSettings settings = {workshop, sluice_store_state(old)->stream, SLUICE_STORE_OWN, 0};
@@ -220,8 +181,6 @@ write_new_identity(const SluiceRepairJob *job, Heritage *heritage, SluiceStore *
 
 	if (code != SLUICE_OK)
 		return fail_with_message(job, code, old);
-	snprintf(workshop, sizeof(workshop), "%s/" WORKSHOP, job->directory);
-	remove_workshop(workshop);	/* of a repair that was cut short */
 	settings.map_bytes = counts.file_bytes * 2 + ((uint64_t) 64 << 20);
 	code = sluice_store_open(&settings, &new, set_aside, sizeof(set_aside), &error);
 	if (code != SLUICE_OK)
@@ -234,8 +193,12 @@ write_new_identity(const SluiceRepairJob *job, Heritage *heritage, SluiceStore *
 		sluice_store_close(new);
 	}
 	if (code == SLUICE_OK)
-		code = take_place(job, workshop);
-	remove_workshop(workshop);
+	{
+		code = sluice_workshop_take_place(workshop, job->directory);
+		if (code != SLUICE_OK)
+			sluice_repair_tell(job, true, "could not put the new buffer in place: %s", strerror(errno));
+	}
+	sluice_workshop_remove(workshop);
 	return code;
 }
 
@@ -247,7 +210,7 @@ check_new_identity(const SluiceRepairJob *job, Heritage *heritage, SluiceStore *
 	int			code = sluice_store_counts(store, &counts);
 
 	if (code == SLUICE_OK)
-		code = sluice_store_scan(store, 0, count_record, heritage);
+		code = sluice_store_scan(store, heritage->settled + 1, count_record, heritage);
 	if (code != SLUICE_OK)
 		return fail_with_message(job, code, store);
 	if (state->condition != SLUICE_ERROR_FENCED && state->condition != SLUICE_ERROR_FORKED)
@@ -268,14 +231,18 @@ give_new_identity(const SluiceRepairJob *job, SluiceStore *store)
 {
 	const SluiceStoreState *state = sluice_store_state(store);
 	Heritage	heritage = {.job = job};
+	char		workshop[4128];
 	int			code;
 
+	snprintf(workshop, sizeof(workshop), "%s/" WORKSHOP, job->directory);
+	sluice_workshop_remove(workshop);	/* of a repair that was cut short */
 	heritage.floor = state->sent_floor;
 	heritage.stored = state->server_sequence < state->sent_floor ? state->server_sequence : state->sent_floor;
+	heritage.settled = state->acked_through;
 	heritage.drop_shared = job->repair->shared == SLUICE_SHARED_DROP;
 	code = check_new_identity(job, &heritage, store);
 	if (code == SLUICE_OK)
-		code = write_new_identity(job, &heritage, store);
+		code = write_new_identity(job, workshop, &heritage, store);
 	if (code != SLUICE_OK)
 		return code;
 	if (heritage.old_records > 0)
@@ -291,12 +258,12 @@ give_new_identity(const SluiceRepairJob *job, SluiceStore *store)
 
 /* ---- in place ---- */
 
-/* P14.  What the old stream had acknowledged, the new one must be told of: it is not there. */
+/* P14, as sluice_buffer_rebind() does it with the option on_new_stream. */
 static int
 rebind(const SluiceRepairJob *job, SluiceStore *store)
 {
 	SluiceStoreState state = *sluice_store_state(store);
-	SluiceStoreGap gap = {1, state.acked_through, SLUICE_REASON_PREVIOUS_STREAM};
+	uint64_t	acknowledged = state.acked_through;
 	int			code;
 
 	if (!state.has_stream_uid)
@@ -304,12 +271,10 @@ rebind(const SluiceRepairJob *job, SluiceStore *store)
 		sluice_repair_tell(job, true, "the buffer is not bound to a stream yet");
 		return SLUICE_ERROR_INVALID;
 	}
-	state.has_stream_uid = false;
-	memset(state.stream_uid, 0, sizeof(state.stream_uid));
-	state.acked_through = 0;
+	sluice_store_unbind(&state);
 	code = sluice_store_begin(store);
-	if (code == SLUICE_OK && gap.to > 0)
-		code = sluice_store_put_gap(store, &gap);
+	if (code == SLUICE_OK)
+		code = sluice_store_put_previous(store, acknowledged);
 	if (code == SLUICE_OK)
 		code = sluice_store_put_state(store, &state);
 	if (code == SLUICE_OK)
@@ -319,7 +284,7 @@ rebind(const SluiceRepairJob *job, SluiceStore *store)
 	if (code != SLUICE_OK)
 		return fail_with_message(job, code, store);
 	sluice_repair_tell(job, false, "the next stream of this name is gone on with; %" PRIu64 " records that the old one "
-					   "acknowledged are declared to it, and what was on its way may be doubled", gap.to);
+					   "acknowledged are declared to it, and what was on its way may be doubled", acknowledged);
 	return SLUICE_OK;
 }
 

@@ -132,6 +132,13 @@ extern int sluice_store_put_gap(SluiceStore *store, const SluiceStoreGap *gap);	
 extern int sluice_store_remove_gap(SluiceStore *store, uint64_t from);	/* nothing where none begins there */
 extern int sluice_store_remove_gaps_through(SluiceStore *store, uint64_t sequence);	/* a gap that goes on above it keeps the rest */
 
+/*
+ * P14.  The stream was replaced: what the old one had acknowledged, all up to sequence (0: nothing),
+ * the new one must be told of, for it is not there.  In one transaction with the state that was unbound.
+ */
+extern int sluice_store_put_previous(SluiceStore *store, uint64_t sequence);
+extern void sluice_store_unbind(SluiceStoreState *state);
+
 /* Move a record to the dead letters, with the reason as a sentence.  Its bytes may be given, or NULL: those in the store. */
 extern int sluice_store_set_aside(SluiceStore *store, const SluiceStoreRecord *record, const char *why);
 extern int sluice_store_discard_dead(SluiceStore *store, uint64_t *discarded);

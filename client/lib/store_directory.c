@@ -65,7 +65,12 @@ sluice_store_directory_make(SluiceStore *store)
 	int			rc;
 
 	if (mkdir(store->directory, 0700) != 0)
+	{
+		if (errno == ENOENT)
+			return sluice_store_fail(store, false, SLUICE_ERROR_DISK,
+									 "could not create directory \"%s\": the directory above it is not there", store->directory);
 		return errno == EEXIST ? SLUICE_OK : fail_path(store, "create directory", store->directory);
+	}
 	sluice_store_path(store, "..", path);
 	rc = sync_directory(store, path);
 
@@ -171,11 +176,15 @@ sluice_store_directory_set_aside(SluiceStore *store, char *path, size_t path_siz
 		rc = make_aside(store, aside);
 	if (rc != SLUICE_OK)
 		return rc;
+
+	/* The directory must be there for good before the file is in it. */
+	rc = sluice_store_directory_sync(store);
 	sluice_store_path(store, "data.mdb", from);
 	snprintf(to, sizeof(to), "%s/data.mdb", aside);
-	if (rename(from, to) != 0)
-	{
+	if (rc == SLUICE_OK && rename(from, to) != 0)
 		rc = fail_path(store, "set aside", from);
+	if (rc != SLUICE_OK)
+	{
 		rmdir(aside);
 		return rc;
 	}

@@ -123,6 +123,22 @@ sluice_store_remove_gaps_through(SluiceStore *store, uint64_t sequence)
 	return sluice_store_put_gap(store, &gap);
 }
 
+/* Gaps in it are not needed any more, and one that goes on above it keeps the rest; nor is what was settled and not removed yet. */
+int
+sluice_store_put_previous(SluiceStore *store, uint64_t sequence)
+{
+	SluiceStoreGap gap = {1, sequence, SLUICE_REASON_PREVIOUS_STREAM};
+	size_t		removed;
+	int			rc;
+
+	if (sequence == 0)
+		return SLUICE_OK;
+	rc = sluice_store_remove_through(store, sequence, SIZE_MAX, &removed);
+	if (rc == SLUICE_OK)
+		rc = sluice_store_remove_gaps_through(store, sequence);
+	return rc == SLUICE_OK ? sluice_store_put_gap(store, &gap) : rc;
+}
+
 /* The key of the last gap before `from`, which may go on above it; `from` where there is none. */
 static int
 gap_before(SluiceStore *store, uint64_t from, uint64_t *before)

@@ -236,6 +236,14 @@ sluice_store_state(const SluiceStore *store)
 	return &store->state;
 }
 
+void
+sluice_store_unbind(SluiceStoreState *state)
+{
+	state->has_stream_uid = false;
+	memset(state->stream_uid, 0, sizeof(state->stream_uid));
+	state->acked_through = 0;
+}
+
 int
 sluice_store_put_state(SluiceStore *store, const SluiceStoreState *state)
 {

@@ -1,6 +1,6 @@
 /*
  * version.c
- *		The library's version, which the build tells (SLUICE_VERSION).
+ *		The library's version, which is the header's that it was built with.
  */
 #include "../sluice.h"
 

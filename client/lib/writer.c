@@ -109,13 +109,27 @@ compact_store(SluiceBuffer *buffer)
 
 /* What was wanted was done, or failed; the lock is held. */
 static void
-finish_wants(SluiceBuffer *buffer, const SluiceWants *wants, int code)
+finish_wants(SluiceBuffer *buffer, bool gaps, int code)
 {
-	if (wants->memory && code == SLUICE_OK)
-		sluice_buffer_let_go(buffer, buffer->settings.memory / 4 * 3);
 	pthread_cond_broadcast(&buffer->committed);
-	if (buffer->wants_ready && code == SLUICE_OK && (wants->gaps || sluice_buffer_is_each(buffer)))
+	if (buffer->wants_ready && code == SLUICE_OK && (gaps || sluice_buffer_is_each(buffer)))
 		sluice_buffer_call_ready(buffer);
+}
+
+/* Once when it begins to fail, and once when it works again; no lock held. */
+static void
+tell_of_disk(SluiceBuffer *buffer, int code)
+{
+	bool		failing = code != SLUICE_OK;
+
+	if (failing == buffer->failing)
+		return;
+	buffer->failing = failing;
+	if (failing)
+		sluice_buffer_log(buffer, SLUICE_LEVEL_ERROR, "could not write the buffer \"%s\": %s", buffer->settings.buffer,
+						  code == SLUICE_ERROR_MEMORY ? sluice_error_text(code) : sluice_store_message(buffer->store));
+	else
+		sluice_buffer_log(buffer, SLUICE_LEVEL_INFO, "the buffer \"%s\" is written again", buffer->settings.buffer);
 }
 
 /* One transaction, or none; lock held, given up meanwhile. */
@@ -127,6 +141,7 @@ work(SluiceBuffer *buffer, SluiceGroup *group, bool tick)
 	SluiceWants wants = buffer->wants;
 	bool		compact = tick && buffer->may_compact;
 	bool		clean = buffer->stopping;
+	bool		gaps = wants.gaps || buffer->amendments.count > 0 || group->amendments.count > 0;
 	bool		write = has_work(buffer, through) || group->amendments.count > 0 || quiet || clean;
 	int			code = SLUICE_OK;
 
@@ -137,6 +152,7 @@ work(SluiceBuffer *buffer, SluiceGroup *group, bool tick)
 		do
 			code = sluice_group_write(buffer, group, through, clean);
 		while (code == SLUICE_OK && group->more);
+		tell_of_disk(buffer, code);
 		pthread_mutex_lock(&buffer->lock);
 		buffer->wants.numbers &= code == SLUICE_OK && buffer->high_water < buffer->next;
 		buffer->wants.state |= wants.state && code != SLUICE_OK;
@@ -148,7 +164,7 @@ work(SluiceBuffer *buffer, SluiceGroup *group, bool tick)
 		compact_store(buffer);
 		pthread_mutex_lock(&buffer->lock);
 	}
-	finish_wants(buffer, &wants, code);
+	finish_wants(buffer, gaps, code);
 	return code;
 }
 

@@ -59,7 +59,8 @@ server_copy(Server *to, const Server *from)
 	*to = *from;
 	to->fates = malloc((from->last + 1) * sizeof(Fate));
 	to->size = from->last + 1;
-	memcpy(to->fates, from->fates != NULL ? from->fates : to->fates, from->last * sizeof(Fate));
+	if (from->last > 0)
+		memcpy(to->fates, from->fates, from->last * sizeof(Fate));
 }
 
 /* SLUICE_OK, FENCED, FORKED.  The call's epoch is server->epoch then. */

@@ -1,116 +1,8 @@
 /* care, repair, salvage: a buffer that no producer has open is looked at, and mended, by the rules. */
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "buffer_directory.h"
-#include "encoding.h"
+#include "repair_buffer.h"
 #include "settings.h"
-#include "store.h"
+#include "tail.h"
 #include "tap.h"
-
-static char told[8192];
-
-static void
-note(void *argument, bool error, const char *text)
-{
-	(void) argument;
-	snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s%s\n", error ? "error: " : "", text);
-}
-
-static SluiceStore *
-open_store(const char *directory, SluiceStoreMode mode)
-{
-	SluiceStoreSettings settings = {directory, "readings", mode, 64 << 20};
-	SluiceStore *store = NULL;
-	char		set_aside[4200];
-
-	sluice_store_open(&settings, &store, set_aside, sizeof(set_aside), NULL);
-	return store;
-}
-
-static void
-put_record(SluiceStore *store, uint64_t sequence)
-{
-	uint8_t		bytes[200];
-	char		payload[32];
-	char		key[32];
-	SluiceEntry entry = {sequence, (uint8_t *) payload, (uint8_t *) key, 0, 0};
-	SluiceStoreRecord record = {.sequence = sequence, .at = 1000000 + (int64_t) sequence, .bytes = bytes, .entity = "e",
-	.entity_length = 1};
-
-	entry.payload_length = (uint32_t) snprintf(payload, sizeof(payload), "payload %d", (int) sequence);
-	entry.key_length = sequence % 2 == 0 ? (uint32_t) snprintf(key, sizeof(key), "key %d", (int) sequence) : 0;
-	record.length = (uint32_t) (sluice_entry_write(bytes, &entry) - bytes);
-	sluice_store_put(store, &record);
-}
-
-/* Records 11 to 30 but for the gap 15 to 16; acknowledged through 10; all up to floor may have been sent. */
-static void
-make_buffer(const char *directory, int condition, uint64_t server_sequence, uint64_t floor)
-{
-	SluiceStore *store = open_store(directory, SLUICE_STORE_OWN);
-	SluiceStoreState state = *sluice_store_state(store);
-	SluiceStoreGap gap = {15, 16, SLUICE_REASON_FULL};
-
-	state.next = 31;
-	state.high_water = 30;
-	state.acked_through = 10;
-	state.sent_floor = floor;
-	state.condition = condition;
-	state.server_sequence = server_sequence;
-	state.has_stream_uid = true;
-	memset(state.stream_uid, 7, sizeof(state.stream_uid));
-	sluice_store_begin(store);
-	for (uint64_t i = 11; i <= 30; i++)
-	{
-		if (i < gap.from || i > gap.to)
-			put_record(store, i);
-	}
-	sluice_store_put_gap(store, &gap);
-	sluice_store_put_state(store, &state);
-	sluice_store_commit(store);
-	sluice_store_close(store);
-}
-
-static char dumped[8192];
-
-static bool
-dump_record(void *argument, const sluice_buffered *record)
-{
-	(void) argument;
-	snprintf(dumped + strlen(dumped), sizeof(dumped) - strlen(dumped), "%d%s%.*s%s%.*s;", (int) record->sequence,
-			 record->dead_letter ? "!" : ":", (int) record->payload_length, (const char *) record->payload,
-			 record->key != NULL ? "/" : "", (int) record->key_length, record->key != NULL ? record->key : "");
-	return true;
-}
-
-static const char *
-dump(const char *directory)
-{
-	dumped[0] = '\0';
-	sluice_buffer_dump(directory, dump_record, NULL);
-	return dumped;
-}
-
-static sluice_buffer_statistics
-statistics_of(const char *directory)
-{
-	sluice_buffer_statistics statistics;
-
-	if (sluice_buffer_read_statistics(directory, &statistics, sizeof(statistics)) != SLUICE_OK)
-		memset(&statistics, 0xFF, sizeof(statistics));
-	return statistics;
-}
-
-static int
-repair(const char *directory, sluice_repair wishes)
-{
-	told[0] = '\0';
-	return sluice_buffer_repair(directory, &wishes, note, NULL);
-}
 
 static void
 test_look(void)
@@ -191,6 +83,102 @@ test_rebind(void)
 	directory_remove(directory);
 }
 
+static bool
+note_gap(void *argument, const SluiceStoreGap *gap)
+{
+	char	   *text = argument;
+
+	snprintf(text + strlen(text), 200 - strlen(text), "%d-%d:%d;", (int) gap->from, (int) gap->to, gap->reason);
+	return true;
+}
+
+/* Records may be in the store still that were settled, and a gap begin below what was acknowledged. */
+static void
+test_rebind_across_a_gap(void)
+{
+	char		directory[256];
+	char		gaps[200] = "";
+	SluiceStoreGap gap = {8, 12, SLUICE_REASON_FULL};
+	SluiceStore *store;
+
+	directory_make(directory);
+	make_buffer(directory, SLUICE_OK, 0, 0);
+	store = open_store(directory, SLUICE_STORE_MEND);
+	sluice_store_begin(store);
+	put_record(store, 9, "settled");
+	sluice_store_remove(store, 11);
+	sluice_store_remove(store, 12);
+	sluice_store_put_gap(store, &gap);
+	sluice_store_commit(store);
+	sluice_store_close(store);
+	ok(repair(directory, (sluice_repair) {.rebind = true}) == SLUICE_OK && statistics_of(directory).gaps == 14, "rebound, with a gap at the border");
+	store = open_store(directory, SLUICE_STORE_INSPECT);
+	sluice_store_scan_gaps(store, 0, note_gap, gaps);
+	sluice_store_close(store);
+	ok(strcmp(gaps, "1-10:8;11-12:1;15-16:1;") == 0, "the gap keeps what is above it");
+	ok(sluice_buffer_check(directory, note, NULL) == SLUICE_OK, "and the buffer is sound");
+
+	store = open_store(directory, SLUICE_STORE_MEND);
+	sluice_store_begin(store);
+	{
+		SluiceStoreState state = *sluice_store_state(store);
+
+		state.condition = SLUICE_ERROR_FENCED;
+		state.sent_floor = 30;
+		sluice_store_put_state(store, &state);
+	}
+	sluice_store_commit(store);
+	sluice_store_close(store);
+	ok(repair(directory, (sluice_repair) {.new_identity = true, .shared = SLUICE_SHARED_KEEP}) == SLUICE_OK &&
+	   strstr(dump(directory), "settled") == NULL && strncmp(dumped, "13:payload 13;14:payload 14/key 14;17:", 38) == 0,
+	   "what lies in a gap gets no new number");
+	directory_remove(directory);
+}
+
+/* A run that was killed has given out numbers, and perhaps sent them, that are not in the store. */
+static void
+test_salvage_after_a_killed_run(void)
+{
+	char		directory[256];
+	SluiceStore *store;
+	SluiceStoreState state;
+	SluiceTail *tail;
+
+	directory_make(directory);
+	make_buffer(directory, SLUICE_OK, 0, 0);
+	spoil(directory, "payload 17");
+	store = open_store(directory, SLUICE_STORE_OWN);
+	state = *sluice_store_state(store);
+	state.high_water = 65536;
+	sluice_store_begin(store);
+	sluice_store_put_state(store, &state);
+	sluice_store_commit(store);
+	sluice_store_close(store);
+	tail = sluice_tail_open(directory, state.producer_id);
+	sluice_tail_write(tail, 41);
+	sluice_tail_close(tail);
+	ok(repair(directory, (sluice_repair) {.salvage = true}) == SLUICE_OK && strncmp(dump(directory), "42:payload 11;43:", 17) == 0,
+	   "salvaged records come above all numbers that were given out");
+	directory_remove(directory);
+}
+
+static void
+test_parent(void)
+{
+	char		directory[256];
+	char		path[320];
+	SluiceStoreSettings settings = {path, "readings", SLUICE_STORE_OWN, 0};
+	SluiceStore *store;
+	SluiceError error;
+
+	directory_make(directory);
+	snprintf(path, sizeof(path), "%s/missing/buffer", directory);
+	ok(sluice_store_open(&settings, &store, told, sizeof(told), &error) == SLUICE_ERROR_DISK && strstr(error.text, "missing/buffer\"") != NULL &&
+	   strstr(error.text, "the directory above it is not there") != NULL, "a directory above that is missing is told");
+	ok(directory_count(directory, "missing") == 0, "and not made");
+	directory_remove(directory);
+}
+
 static void
 test_dead_letters(void)
 {
@@ -210,31 +198,6 @@ test_dead_letters(void)
 	ok(repair(directory, (sluice_repair) {.new_identity = true, .discard_dead_letters = true}) == SLUICE_OK &&
 	   statistics_of(directory).dead_letters == 0 && statistics_of(directory).records == 15, "discarded");
 	directory_remove(directory);
-}
-
-/* Spoil the page that holds this text; how often it was found. */
-static int
-spoil(const char *directory, const char *text)
-{
-	char		path[4200];
-	static char bytes[1 << 22];
-	int			fd;
-	ssize_t		n;
-	int			found = 0;
-
-	snprintf(path, sizeof(path), "%s/data.mdb", directory);
-	fd = open(path, O_RDWR);
-	n = pread(fd, bytes, sizeof(bytes), 0);
-	for (ssize_t i = 0; i + (ssize_t) strlen(text) <= n; i++)
-	{
-		if (memcmp(bytes + i, text, strlen(text)) == 0)
-			found += pwrite(fd, "#", 1, i) == 1;
-	}
-	/* And the meta pages, so that LMDB has no way in. */
-	memset(bytes, 0xAA, 4096);
-	found += pwrite(fd, bytes, 4000, 16) != 4000 || pwrite(fd, bytes, 4000, sysconf(_SC_PAGESIZE) + 16) != 4000 ? -100 : 0;
-	close(fd);
-	return found;
 }
 
 static void
@@ -265,7 +228,10 @@ main(void)
 	test_look();
 	test_new_identity();
 	test_rebind();
+	test_rebind_across_a_gap();
 	test_dead_letters();
 	test_salvage();
+	test_salvage_after_a_killed_run();
+	test_parent();
 	return done_testing();
 }

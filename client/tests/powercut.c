@@ -380,6 +380,23 @@ renamed(const char *from, const char *to)
 	set_name(name, to, file);
 }
 
+/* What is in a directory that was renamed goes with it. */
+static void
+renamed_above(const char *from, const char *to)
+{
+	size_t		length = strlen(from);
+	char		path[sizeof(names[0].path)];
+
+	for (int i = 0; i < NAMES; i++)
+	{
+		if (strncmp(names[i].path, from, length) != 0 || names[i].path[length] != '/')
+			continue;
+		if (snprintf(path, sizeof(path), "%s%s", to, names[i].path + length) >= (int) sizeof(path))
+			abort();
+		set_name(&names[i], path, names[i].file);
+	}
+}
+
 int
 rename(const char *from, const char *to)
 {
@@ -389,7 +406,10 @@ rename(const char *from, const char *to)
 	pthread_mutex_lock(&lock);
 	rc = next(from, to);
 	if (rc == 0 && inside(from) != NULL && inside(to) != NULL)
+	{
 		renamed(inside(from), inside(to));
+		renamed_above(inside(from), inside(to));
+	}
 	pthread_mutex_unlock(&lock);
 	return rc;
 }

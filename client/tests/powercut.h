@@ -28,6 +28,7 @@
 
 #define POWERCUT_FILES 256
 #define POWERCUT_NAMES 64
+#define POWERCUT_DEPTH 4
 
 typedef enum PowercutRest
 {
@@ -170,6 +171,25 @@ powercut_name(PowercutImage *image, const char *path, bool make)
 	return unused;
 }
 
+/* What is in a directory goes with it. */
+static inline void
+powercut_move_below(PowercutImage *image, const char *from, const char *to)
+{
+	size_t		length = strlen(from);
+	char		path[sizeof(image->names[0].path)];
+
+	for (int i = 0; i < POWERCUT_NAMES; i++)
+	{
+		PowercutName *name = &image->names[i];
+
+		if (name->file == 0 || strncmp(name->path, from, length) != 0 || name->path[length] != '/')
+			continue;
+		if (snprintf(path, sizeof(path), "%s%s", to, name->path + length) >= (int) sizeof(path))
+			exit(2);
+		memcpy(name->path, path, sizeof(path));
+	}
+}
+
 static inline void
 powercut_apply_name(PowercutImage *image, const PowercutEvent *event)
 {
@@ -185,8 +205,10 @@ powercut_apply_name(PowercutImage *image, const PowercutEvent *event)
 		int			file = name->file;
 
 		name->file = 0;
-		if (event->kind == POWERCUT_RENAME)
-			powercut_name(image, path + strlen(path) + 1, true)->file = file;
+		if (event->kind != POWERCUT_RENAME)
+			return;
+		powercut_name(image, path + strlen(path) + 1, true)->file = file;
+		powercut_move_below(image, path, path + strlen(path) + 1);
 	}
 }
 
@@ -266,12 +288,16 @@ powercut_write(const PowercutImage *image, const char *directory)
 	char		path[1024];
 
 	mkdir(directory, 0700);
-	for (int i = 0; i < POWERCUT_NAMES; i++)
-		if (image->names[i].file == -1)
-		{
-			snprintf(path, sizeof(path), "%s/%s", directory, image->names[i].path);
-			mkdir(path, 0700);
-		}
+	/* A directory may come before the one that it is in. */
+	for (int pass = 0; pass < POWERCUT_DEPTH * POWERCUT_NAMES; pass++)
+	{
+		const PowercutName *name = &image->names[pass % POWERCUT_NAMES];
+
+		if (name->file != -1)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", directory, name->path);
+		mkdir(path, 0700);
+	}
 	for (int i = 0; i < POWERCUT_NAMES; i++)
 	{
 		const PowercutFile *content = &image->files[image->names[i].file > 0 ? image->names[i].file : 0];

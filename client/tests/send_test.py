@@ -25,8 +25,12 @@ from run_tool import PATIENCE, equal, holds, run_tests, test, wait_until
 
 SLUICE = os.path.abspath(sys.argv[1])
 REFUSAL = End(grpc.StatusCode.NOT_FOUND, 'stream "x" does not exist')
+FENCED = End(grpc.StatusCode.FAILED_PRECONDITION, "another copy", "FENCED", 0)
 QUICK = ("--set=backoff_first=10ms", "--set=backoff_last=100ms")
 TEMPORARY = tempfile.TemporaryDirectory()
+
+# A shell's background job ignores it, and the tool would then, too; a handler is not inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Run:
@@ -238,10 +242,13 @@ def a_refusal_ends_with_status_4_and_the_servers_words():
 @test
 def a_fenced_buffer_has_a_status_of_its_own_and_is_told():
     with Server() as server, tempfile.TemporaryDirectory() as directory:
-        server.usual = Behaviour(at_open=End(grpc.StatusCode.FAILED_PRECONDITION, "another copy", "FENCED", 0))
-        run = send(server.port, ndjson(objects(10)), f"--buffer={directory}/b")
-        equal(run.status, 6, run.err)
-        holds("sluice buffer repair" in run.err, run.err)
+        run = send(unused_port(), ndjson(objects(10)), f"--buffer={directory}/b", "--timeout=0.2")
+        equal(run.status, 3, run.err)
+        server.usual = Behaviour(at_open=FENCED)
+        for _ in range(2):              # told by the server; then by the buffer
+            run = send(server.port, b"", f"--buffer={directory}/b")
+            equal(run.status, 6, run.err)
+            holds("sluice buffer repair" in run.err, run.err)
         stats = tool("buffer", "stats", "--json", f"{directory}/b")
         equal([stats.returncode, json.loads(stats.stdout)["condition"], json.loads(stats.stdout)["records"]],
               [2, "fenced", 10], stats.stderr)
@@ -249,6 +256,21 @@ def a_fenced_buffer_has_a_status_of_its_own_and_is_told():
         server.usual = Behaviour()
         run = send(server.port, b"", f"--buffer={directory}/b", "--once")
         equal([run.status, stored(server)], [0, objects(10)], run.err)
+
+
+@test
+def records_that_come_when_the_buffer_is_fenced_already_end_with_the_same_status():
+    for _ in range(3):
+        with Server() as server, tempfile.TemporaryDirectory() as directory:
+            server.usual = Behaviour(at_open=FENCED)
+            run = Run(server.port, f"--buffer={directory}/b")
+            holds(b"stopped, with all records kept" in run.process.stderr.readline(), "the log")
+            try:
+                run.write(ndjson(objects(1)))
+                status = run.end()
+            except BrokenPipeError:     # it has ended by itself
+                status = run.process.wait(PATIENCE)
+            equal(status, 6, "status")
 
 
 @test
@@ -281,6 +303,27 @@ def a_killed_run_goes_on_where_it_was():
         run = send(server.port, ndjson(objects(100, 200)), f"--buffer={directory}/b", "--once")
         equal(run.status, 0, run.err)
         equal(stored(server), objects(300), "stored")
+
+
+@test
+def a_run_that_gives_up_tells_no_trouble_that_has_passed():
+    port = unused_port()
+    run = Run(port, "--timeout=1")
+    run.write(ndjson(objects(10)))
+    holds(b"could not connect" in run.process.stderr.readline(), "the log")
+    with Server(port=port) as server:
+        server.usual = Behaviour(deaf=True)
+        equal(run.end(), 3, "status")
+        last = run.err[run.err.index("gave up"):]
+        holds("nothing was acknowledged for 1 s; 10 records are unacknowledged" in last, run.err)
+    subprocess.run(["rm", "-r", *left_behind()], check=True)
+
+
+@test
+def the_directory_above_the_buffer_has_to_be_there():
+    run = send(unused_port(), b"", f"--buffer={TEMPORARY.name}/missing/b")
+    equal(run.status, 1, run.err)
+    holds(f'could not create directory "{TEMPORARY.name}/missing/b": the directory above it is not there' in run.err, run.err)
 
 
 @test
@@ -469,6 +512,26 @@ def bench_measures_what_it_sent():
                 holds(0 < latency["p50"] <= latency["p99"] <= latency["p99_9"] <= latency["max"], latency)
                 equal(latency["count"], result["measured"], member)
         equal(result["measured"], 1000, "after the warm-up")
+
+
+@test
+def bench_sends_readings():
+    with Server() as server:
+        run = tool("bench", "--json", f"--server=127.0.0.1:{server.port}", "--records=500", "--payload=reading", "--keys=random")
+        equal(run.returncode, 0, run.stderr)
+        equal([payload[:9] for payload in server.stored()], [b"\x0a\x10device-"] * 500, "stored")
+
+
+@test
+def bench_drains_what_a_buffer_holds():
+    with Server() as server, tempfile.TemporaryDirectory() as directory:
+        fill = tool("bench", "--json", f"--server=127.0.0.1:{unused_port()}", f"--buffer={directory}", "--records=2000", "--timeout=0")
+        equal([fill.returncode, json.loads(fill.stdout)["unacknowledged"]], [3, 2000], fill.stderr)
+        drain = tool("bench", "--json", f"--server=127.0.0.1:{server.port}", f"--buffer={directory}", "--drain")
+        result = json.loads(drain.stdout)
+        equal([drain.returncode, result["found"], result["records"], result["unacknowledged"]], [0, 2000, 0, 0], drain.stderr)
+        holds(result["records_per_s"] > 0, result)
+        equal(len(server.stored()), 2000, "stored")
 
 
 run_tests(sys.argv[2:])

@@ -157,7 +157,7 @@ test_errors(void)
 	   sluice_error_class(SLUICE_ERROR_FULL) == SLUICE_CLASS_RETRY && sluice_error_class(SLUICE_ERROR_OPTION) == SLUICE_CLASS_INPUT &&
 	   sluice_error_class(SLUICE_ERROR_FENCED) == SLUICE_CLASS_FATAL, "errors have texts and classes");
 	ok(strcmp(sluice_error_text(-1), "unknown error") == 0 && sluice_error_class(7777) == SLUICE_CLASS_FATAL, "also unknown ones");
-	ok(strcmp(sluice_version(), SLUICE_VERSION) == 0, "the version");
+	ok(strcmp(sluice_version(), "0.1.0") == 0, "the version");
 }
 
 int

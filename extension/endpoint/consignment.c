@@ -6,6 +6,25 @@
 
 #include <stdlib.h>
 
+/* The records of a consignment, in an allocation of their own: how many they are is known later than the message. */
+typedef struct Contents
+{
+	SluiceConsignment *consignment;
+	SluiceRecord records[];
+} Contents;
+
+static Contents *
+contents_of(SluiceRecord *records)
+{
+	return (Contents *) ((char *) records - offsetof(Contents, records));
+}
+
+SluiceConsignment *
+sluice_consignment_of(SluiceRecord *record)
+{
+	return contents_of(record)->consignment;
+}
+
 SluiceConsignment *
 sluice_consignment_create(size_t length)
 {
@@ -22,7 +41,8 @@ sluice_consignment_free(SluiceConsignment *consignment)
 {
 	for (size_t i = 0; consignment->records != NULL && i < consignment->nrecords; i++)
 		free(consignment->records[i].refusal);
-	free(consignment->records);
+	if (consignment->records != NULL)
+		free(contents_of(consignment->records));
 	free(consignment);
 }
 
@@ -35,8 +55,13 @@ sluice_consignment_size(const SluiceConsignment *consignment)
 bool
 sluice_consignment_make_records(SluiceConsignment *consignment)
 {
-	consignment->records = calloc(consignment->nrecords, sizeof(SluiceRecord));
-	return consignment->records != NULL;
+	Contents   *contents = calloc(1, sizeof(Contents) + consignment->nrecords * sizeof(SluiceRecord));
+
+	if (contents == NULL)
+		return false;
+	contents->consignment = consignment;
+	consignment->records = contents->records;
+	return true;
 }
 
 static bool

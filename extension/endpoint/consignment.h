@@ -21,7 +21,7 @@ typedef struct SluiceConsignment
 {
 	TAILQ_ENTRY(SluiceConsignment) link;
 	SluicePublication publication;	/* in message */
-	SluiceRecord *records;		/* NULL until they are read */
+	SluiceRecord *records;		/* NULL until they are read; they know their consignment */
 	size_t		nrecords;
 	size_t		length;			/* of message */
 	bool		back;			/* from the main thread */
@@ -36,6 +36,9 @@ extern void sluice_consignment_free(SluiceConsignment *consignment);
 
 /* Bytes in memory: with its records, once nrecords is known. */
 extern size_t sluice_consignment_size(const SluiceConsignment *consignment);
+
+/* Whose first record this is. */
+extern SluiceConsignment *sluice_consignment_of(SluiceRecord *record);
 
 /* Memory for nrecords records, zeroed; false: out of memory. */
 extern bool sluice_consignment_make_records(SluiceConsignment *consignment);

@@ -11,9 +11,9 @@
  * Batches must follow each other without a hole; that is checked here, so what
  * the ingest transaction finds missing can only be a record that waits.
  *
- * A call stops reading where there is no room (room.h): for the message
- * (carrier.h: held), or for its records, once it is known how many they are
- * (waiting).
+ * A call stops reading where there is no room (room.h).  A message that was read
+ * by then is held (carrier.h) as gRPC gave it; what it needs is known once its
+ * records were counted, so that it is not copied again before there is room for them.
  */
 #include "carrier.h"
 
@@ -57,7 +57,7 @@ typedef struct SluicePublishCall
 	uint64_t	next;			/* sequence that the next batch begins with */
 	bool		batched;		/* one has come: from now on exactly there */
 	SluiceConsignmentList out;
-	SluiceConsignment *waiting; /* for room; not in out */
+	SluiceUsage need;			/* of the message that is held, once its records were counted; or 0 */
 } SluicePublishCall;
 
 static void
@@ -195,7 +195,7 @@ read_on(SluicePublishCall *publish)
 {
 	SluiceCarrier *carrier = &publish->carrier;
 
-	if (carrier->ending || carrier->call.over || carrier->call.reading || publish->waiting != NULL)
+	if (carrier->ending || carrier->call.over || carrier->call.reading)
 		return;
 	if (sluice_carrier_has_room(carrier, 1, EXPECTED_MESSAGE))
 		sluice_call_read(&carrier->call);
@@ -244,38 +244,16 @@ admit(SluicePublishCall *publish, SluiceConsignment *consignment)
 	sluice_carrier_hand_over(&publish->carrier, consignment->records);
 }
 
-/* What waits has room for its message already. */
-static void
-hold_waiting(SluicePublishCall *publish, SluiceConsignment *consignment)
+/* Its records go to the main thread; false: there is no room for them. */
+static bool
+admit_with_room(SluicePublishCall *publish, SluiceConsignment *consignment)
 {
-	SluiceCarrier *carrier = &publish->carrier;
-
-	publish->waiting = consignment;
-	sluice_room_take(&carrier->call.network->room, carrier->share, &carrier->usage, 1, consignment->length);
-	sluice_carrier_pause(carrier);
-}
-
-/* Not by sluice_carrier_give_room: it would have all paused calls looked at again, this one among them. */
-static SluiceConsignment *
-release_waiting(SluicePublishCall *publish)
-{
-	SluiceCarrier *carrier = &publish->carrier;
-	SluiceConsignment *waiting = publish->waiting;
-
-	if (waiting != NULL)
-		sluice_room_give(&carrier->call.network->room, carrier->share, &carrier->usage, 1, waiting->length);
-	publish->waiting = NULL;
-	return waiting;
-}
-
-/* Or it waits for room. */
-static void
-admit_or_wait(SluicePublishCall *publish, SluiceConsignment *consignment)
-{
-	if (sluice_carrier_has_room(&publish->carrier, consignment->nrecords, sluice_consignment_size(consignment)))
-		admit(publish, consignment);
-	else
-		hold_waiting(publish, consignment);
+	publish->need = (SluiceUsage) {.records = consignment->nrecords,.bytes = sluice_consignment_size(consignment)};
+	if (!sluice_carrier_has_room(&publish->carrier, publish->need.records, publish->need.bytes))
+		return false;
+	publish->need = (SluiceUsage) {0};
+	admit(publish, consignment);
+	return true;
 }
 
 static void
@@ -291,7 +269,8 @@ receive_report(SluicePublishCall *publish, const SluicePublication *publication)
 		malformed(publish, error);
 }
 
-static void
+/* False: it is a batch that there is no room for. */
+static bool
 receive_consignment(SluicePublishCall *publish, SluiceConsignment *consignment)
 {
 	SluicePublicationFault fault;
@@ -306,12 +285,19 @@ receive_consignment(SluicePublishCall *publish, SluiceConsignment *consignment)
 	else if (consignment->publication.kind == SLUICE_PUBLICATION_BATCH)
 	{
 		if (sluice_publication_count(&consignment->publication, &publish->limits, &consignment->nrecords, &fault))
-			admit_or_wait(publish, consignment);
-		else
-			refuse_batch(publish, consignment, &fault);
-		return;
+			return admit_with_room(publish, consignment);
+		refuse_batch(publish, consignment, &fault);
+		return true;
 	}
 	sluice_consignment_free(consignment);
+	return true;
+}
+
+static void
+hold(SluicePublishCall *publish, grpc_byte_buffer *message)
+{
+	publish->carrier.held = message;
+	sluice_carrier_pause(&publish->carrier);
 }
 
 static void
@@ -319,51 +305,51 @@ receive(SluicePublishCall *publish, grpc_byte_buffer *message)
 {
 	size_t		length = grpc_byte_buffer_length(message);
 	SluiceConsignment *consignment = sluice_consignment_create(length);
-	bool		copied = consignment != NULL && sluice_call_copy_message(message, consignment->message, length);
 
-	grpc_byte_buffer_destroy(message);
 	if (consignment == NULL)
 		out_of_memory(publish);
-	else if (copied)
-		receive_consignment(publish, consignment);
-	else
+	else if (!sluice_call_copy_message(message, consignment->message, length))
 	{
 		sluice_consignment_free(consignment);
 		malformed(publish, "message is compressed in a way that was not asked for");
 	}
+	else if (!receive_consignment(publish, consignment))
+	{
+		sluice_consignment_free(consignment);
+		hold(publish, message);
+		return;
+	}
+	grpc_byte_buffer_destroy(message);
+	read_on(publish);
+}
+
+static bool
+has_room_for(const SluicePublishCall *publish, const grpc_byte_buffer *message)
+{
+	if (publish->need.records > 0)
+		return sluice_carrier_has_room(&publish->carrier, publish->need.records, publish->need.bytes);
+	return sluice_carrier_has_room(&publish->carrier, 1, grpc_byte_buffer_length((grpc_byte_buffer *) message));
 }
 
 static void
 publish_received(SluiceCall *call, grpc_byte_buffer *message)
 {
 	SluicePublishCall *publish = (SluicePublishCall *) call;
-	SluiceCarrier *carrier = &publish->carrier;
 
-	if (carrier->ending)
+	if (publish->carrier.ending)
 		grpc_byte_buffer_destroy(message);
 	else if (publish->phase == CONNECTED)
 		receive_open(publish, message);
-	else if (!sluice_carrier_has_room(carrier, 1, grpc_byte_buffer_length(message)))
-	{
-		carrier->held = message;
-		sluice_carrier_pause(carrier);
-	}
-	else
-	{
+	else if (has_room_for(publish, message))
 		receive(publish, message);
-		read_on(publish);
-	}
+	else
+		hold(publish, message);
 }
 
 static void
 publish_resume(SluiceCall *call)
 {
-	SluicePublishCall *publish = (SluicePublishCall *) call;
-	SluiceConsignment *waiting = release_waiting(publish);
-
-	if (waiting != NULL)
-		admit_or_wait(publish, waiting);
-	read_on(publish);
+	read_on((SluicePublishCall *) call);
 }
 
 static void
@@ -500,20 +486,6 @@ publish_proceed(SluiceCall *call)
 
 /* ---- back from the main thread ---- */
 
-static SluiceConsignment *
-consignment_of(SluicePublishCall *publish, const SluiceRecord *record)
-{
-	SluiceConsignment *consignment;
-
-	/* They come back nearly in the order in which they went. */
-	TAILQ_FOREACH(consignment, &publish->out, link)
-	{
-		if (consignment->records == record)
-			break;
-	}
-	return consignment;
-}
-
 static void
 publish_settled(SluiceCall *call, SluiceRecord *record)
 {
@@ -524,7 +496,7 @@ publish_settled(SluiceCall *call, SluiceRecord *record)
 		opening_settled(publish, record);
 		return;
 	}
-	consignment_of(publish, record)->back = true;
+	sluice_consignment_of(record)->back = true;
 	/* Nobody is left to tell. */
 	while (call->over && !TAILQ_EMPTY(&publish->out) && TAILQ_FIRST(&publish->out)->back)
 		drop_first(publish);
@@ -536,12 +508,8 @@ static void
 publish_over(SluiceCall *call)
 {
 	SluicePublishCall *publish = (SluicePublishCall *) call;
-	SluiceConsignment *waiting;
 
 	sluice_carrier_over(&publish->carrier);
-	waiting = release_waiting(publish);
-	if (waiting != NULL)
-		sluice_consignment_free(waiting);
 	if (publish->has_opened)
 		grpc_slice_unref(publish->opened);
 	publish->has_opened = false;

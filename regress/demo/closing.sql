@@ -19,6 +19,10 @@ UPDATE demo_balance SET balanced = balanced AND stored_and_refused = 0;
 \echo 'Sent by the clients against what is in the tables:'
 TABLE demo_balance;
 
+\echo 'The ledger: every number that the buffer of sluice send gave out, and what became of it:'
+SELECT name AS stream, first, last, stored, duplicate, dead_lettered, filtered, declared, lost, unexplained
+FROM sluice.ledger;
+
 \echo 'Dead letters, by reason:'
 SELECT stream_name AS stream, sqlstate, count(*), min(message) AS message
 FROM sluice.dead_letters GROUP BY 1, 2 ORDER BY 1, 3 DESC;

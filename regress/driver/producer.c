@@ -4,11 +4,11 @@
  *
  *	producer --directory D --name N [--journal D] [--producers N] [--threads N] [--count N]
  *			 [--rate N] [--size N] [--bad-every N] [--key-every N] [--entities N] [--flush MS]
- *			 [--timeline FILE] [--set OPTION=VALUE]...
+ *			 [--stay MS] [--timeline FILE] [--set OPTION=VALUE]...
  *
  * It opens --producers buffers D/N-1, D/N-2, ... and sends --count records into each
- * (without it: until SIGTERM), then flushes for --flush milliseconds, closes and
- * prints a line of JSON.  It may be killed and started again at any time.
+ * (without it: until SIGTERM), then flushes for --flush milliseconds (at most until SIGTERM), stays open for --stay
+ * milliseconds, closes and prints a line of JSON.  It may be killed and started again at any time.
  *
  * A record is {"name", "running", "kind", "content"}: the content is random, and running, a number that is never
  * used again by that name, is the run's number and a count.  Journal of every producer, written before the next record is sent:
@@ -35,41 +35,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <sluice.h>
+#include "producer.h"
 
 #define RUN_RECORDS 1000000000LL	/* more than a run makes */
 #define SIZE_MAX_RECORD (16 << 20)
-#define ERRORS 64
-
-typedef struct Settings
-{
-	const char *directory;
-	const char *name;
-	const char *journal;
-	const char *timeline;
-	int			producers;
-	int			threads;
-	long		count;			/* -1: until SIGTERM */
-	long		rate;			/* records a second of each producer; 0: as fast as it goes */
-	long		size;
-	long		bad_every;
-	long		key_every;
-	long		entities;
-	long		flush;
-} Settings;
-
-typedef struct Producer
-{
-	char		name[64];
-	sluice_producer *handle;
-	int			promised;		/* file descriptors, -1: no journal */
-	int			delivered;
-	int64_t		run;
-	atomic_long next;
-	atomic_long sent;
-	atomic_int	fatal;
-	atomic_ulong told[8];		/* records by verdict */
-} Producer;
 
 static Settings settings = {.producers = 1, .threads = 1, .count = -1, .size = 40, .flush = 60000};
 static sluice_options *options;
@@ -92,8 +61,8 @@ die(const char *format, ...)
 	exit(2);
 }
 
-static double
-monotonic(void)
+double
+producer_now(void)
 {
 	struct timespec now;
 
@@ -165,7 +134,7 @@ on_delivery(void *argument, const sluice_delivery *delivery)
 static void
 on_log(void *argument, sluice_level level, const char *text)
 {
-	fprintf(stderr, "%.3f %s: %d: %s\n", monotonic(), ((Producer *) argument)->name, (int) level, text);
+	fprintf(stderr, "%.3f %s: %d: %s\n", producer_now(), ((Producer *) argument)->name, (int) level, text);
 }
 
 /* ---- records ---- */
@@ -353,13 +322,13 @@ watch_timeline(void *argument)
 			sluice_producer_statistics(producers[i].handle, &now, sizeof(now));
 			if (now.connections > connections[i])
 			{
-				fprintf(file, "%.6f\t%d\topened\t%llu\n", monotonic(), i, (unsigned long long) now.connections);
+				fprintf(file, "%.6f\t%d\topened\t%llu\n", producer_now(), i, (unsigned long long) now.connections);
 				connections[i] = now.connections;
 				acknowledged[i] = now.acknowledged_through;
 			}
 			else if (acknowledged[i] != UINT64_MAX && now.acknowledged_through > acknowledged[i])
 			{
-				fprintf(file, "%.6f\t%d\tacknowledged\t%llu\n", monotonic(), i, (unsigned long long) now.connections);
+				fprintf(file, "%.6f\t%d\tacknowledged\t%llu\n", producer_now(), i, (unsigned long long) now.connections);
 				acknowledged[i] = UINT64_MAX;
 			}
 		}
@@ -370,93 +339,6 @@ watch_timeline(void *argument)
 	free(acknowledged);
 	fclose(file);
 	return NULL;
-}
-
-/* ---- the end ---- */
-
-/* A line of /proc/self/status in kilobytes. */
-static long
-memory_kb(const char *what)
-{
-	FILE	   *file = fopen("/proc/self/status", "r");
-	char		line[256];
-	long		kb = -1;
-
-	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-	{
-		if (strncmp(line, what, strlen(what)) == 0)
-			sscanf(line + strlen(what), ": %ld", &kb);
-	}
-	if (file != NULL)
-		fclose(file);
-	return kb;
-}
-
-static void
-print_memory(const char *when)
-{
-	printf("{\"when\":\"%s\",\"at\":%.3f,\"rss_kb\":%ld,\"peak_kb\":%ld,\"anonymous_kb\":%ld}\n", when, monotonic(),
-		   memory_kb("VmRSS"), memory_kb("VmHWM"), memory_kb("RssAnon"));
-	fflush(stdout);
-}
-
-static void
-print_producer(const Producer *producer)
-{
-	sluice_statistics now;
-	char		message[512];
-
-	sluice_producer_statistics(producer->handle, &now, sizeof(now));
-	sluice_producer_message(producer->handle, message, sizeof(message));
-	for (char *c = message; *c != '\0'; c++)
-		*c = *c == '"' || *c == '\\' || (unsigned char) *c < ' ' ? '\'' : *c;
-	printf("{\"name\":\"%s\",\"sent_ok\":%ld,\"fatal\":%d,\"message\":\"%s\",\"state\":%d", producer->name,
-		   atomic_load(&producer->sent), atomic_load(&producer->fatal), message, (int) now.state);
-#define FIGURE(member) printf(",\"" #member "\":%llu", (unsigned long long) now.member)
-	FIGURE(last_sequence);
-	FIGURE(acknowledged_through);
-	FIGURE(buffered_records);
-	FIGURE(file_bytes);
-	FIGURE(put);
-	FIGURE(stored);
-	FIGURE(duplicates);
-	FIGURE(dead_lettered);
-	FIGURE(filtered);
-	FIGURE(dropped);
-	FIGURE(lost);
-	FIGURE(set_aside);
-	FIGURE(settled_before);
-	FIGURE(sent);
-	FIGURE(resent);
-	FIGURE(attempts);
-	FIGURE(connections);
-	FIGURE(syncs);
-#undef FIGURE
-	printf(",\"told_dropped\":%lu,\"told_set_aside\":%lu}", atomic_load(&producer->told[SLUICE_VERDICT_DROPPED]),
-		   atomic_load(&producer->told[SLUICE_VERDICT_SET_ASIDE]));
-}
-
-static void
-print_report(void)
-{
-	bool		first = true;
-
-	printf("{\"when\":\"end\",\"at\":%.3f,\"rss_kb\":%ld,\"peak_kb\":%ld,\"errors\":{", monotonic(), memory_kb("VmRSS"), memory_kb("VmHWM"));
-	for (int i = 0; i < ERRORS; i++)
-	{
-		if (atomic_load(&errors[i]) == 0)
-			continue;
-		printf("%s\"%d\":%lu", first ? "" : ",", i, atomic_load(&errors[i]));
-		first = false;
-	}
-	printf("},\"producers\":[");
-	for (int i = 0; i < settings.producers; i++)
-	{
-		printf("%s", i > 0 ? "," : "");
-		print_producer(&producers[i]);
-	}
-	printf("]}\n");
-	fflush(stdout);
 }
 
 /* ---- the beginning ---- */
@@ -484,6 +366,7 @@ number_of(const char *name)
 		: strcmp(name, "--key-every") == 0 ? &settings.key_every
 		: strcmp(name, "--entities") == 0 ? &settings.entities
 		: strcmp(name, "--flush") == 0 ? &settings.flush
+		: strcmp(name, "--stay") == 0 ? &settings.stay
 		: NULL;
 }
 
@@ -571,7 +454,7 @@ start(void)
 	sluice_options_free(options);
 	if (settings.timeline != NULL)
 		start_timeline();
-	print_memory("open");
+	report_memory("open");
 	atomic_store(&active, settings.producers * settings.threads);
 	for (int i = 0; i < settings.producers * settings.threads; i++)
 		pthread_detach(start_thread(make_records, &producers[i % settings.producers]));
@@ -589,7 +472,8 @@ is_terminated(sigset_t *signals, long milliseconds)
 static int
 finish(sigset_t *signals)
 {
-	double		deadline = monotonic() + (double) settings.flush / 1000;
+	double		deadline = producer_now() + (double) settings.flush / 1000;
+	bool		terminated = false;
 	int			status = 0;
 
 	for (int i = 0; i < settings.producers; i++)
@@ -597,8 +481,10 @@ finish(sigset_t *signals)
 		int			error;
 
 		do
-			error = sluice_flush(producers[i].handle, 200);
-		while (error == SLUICE_ERROR_TIMEOUT && monotonic() < deadline && !is_terminated(signals, 0));
+		{
+			error = sluice_flush(producers[i].handle, terminated ? 0 : 200);
+			terminated = terminated || is_terminated(signals, 0);
+		} while (error == SLUICE_ERROR_TIMEOUT && producer_now() < deadline && !terminated);
 		if (sluice_error_class(error) == SLUICE_CLASS_FATAL)
 			status = 3;
 		else if (error != SLUICE_OK && status == 0)
@@ -630,10 +516,11 @@ main(int argc, char **argv)
 		if (is_terminated(&signals, 20))
 			atomic_store(&stopping, true);
 	}
-	print_memory("put");
+	report_memory("put");
 	status = finish(&signals);
-	print_memory("flushed");
-	print_report();
+	report_memory("flushed");
+	is_terminated(&signals, settings.stay);
+	report_end(&settings, producers, errors);
 	atomic_store(&closing, true);
 	if (settings.timeline != NULL)
 		pthread_join(timeline, NULL);

@@ -33,7 +33,7 @@ END
 my @zeros = qw(
   unexplained lost resent identities stored_differs dead_differs gaps_differ gaps_not_allowed
   sequence_twice record_twice out_of_order other_content promise_broken
-  told_stored told_dead told_dropped told_duplicate strangers);
+  told_stored told_dead told_dropped told_duplicate never_told told_twice strangers);
 
 sub load_sql
 {
@@ -42,6 +42,7 @@ sub load_sql
 	my $told     = join '', map { "\\copy told from '$_'\n" } map { $_->files('delivered') } @$producers;
 
 	return <<"END";
+SET jit = off;
 CREATE TEMP TABLE promised (name text, sequence bigint, running bigint, kind text, content text);
 CREATE TEMP TABLE told (name text, first bigint, last bigint, verdict integer, reason integer);
 $promised$told
@@ -62,16 +63,19 @@ CREATE INDEX ON promised (name, running);
 CREATE INDEX ON places (producer, sequence);
 CREATE INDEX ON gaps (producer, first, last);
 ANALYZE promised, told, rows, dead, books, gaps, identities, places;
-CREATE TEMP VIEW told_each AS SELECT i.producer, t.name, n AS sequence, t.verdict
+CREATE TEMP TABLE told_each AS SELECT i.producer, t.name, n AS sequence, t.verdict
 	FROM told t JOIN identities i USING (name), generate_series(t.first, t.last) n;
+CREATE INDEX ON told_each (name, sequence);
+ANALYZE told_each;
 END
 }
 
-# reasons: of gaps that may be declared.
+# reasons: of gaps that may be declared.  complete: processes that were never killed, so that each verdict was told once.
 sub figures_sql
 {
-	my ($reasons) = @_;
+	my ($reasons, $complete) = @_;
 	my $allowed = join ', ', map { "'$_'" } @$reasons, '';
+	my $names   = join ', ', map { "'$_'" } (map { $_->names } @$complete), '';
 
 	return <<"END";
 SELECT json_build_object(
@@ -117,6 +121,9 @@ SELECT json_build_object(
 			OR NOT EXISTS (SELECT FROM gaps g WHERE g.producer = t.producer AND t.sequence BETWEEN g.first AND g.last))),
 	'told_duplicate', (SELECT count(*) FROM told_each t WHERE verdict = 2
 		AND EXISTS (SELECT FROM places s WHERE (s.producer, s.sequence) = (t.producer, t.sequence))),
+	'never_told', (SELECT count(*) FROM promised p WHERE name IN ($names)
+		AND NOT EXISTS (SELECT FROM told_each t WHERE (t.name, t.sequence) = (p.name, p.sequence))),
+	'told_twice', (SELECT count(*) FROM (SELECT FROM told_each WHERE name IN ($names) GROUP BY name, sequence HAVING count(*) > 1) x),
 	'strangers', (SELECT count(*) FROM rows r WHERE NOT EXISTS (SELECT FROM promised p WHERE (p.name, p.running) = (r.name, r.running))));
 END
 }
@@ -125,7 +132,7 @@ END
 sub of
 {
 	my ($sluice, $stream, $producers, %params) = @_;
-	my $text = $sluice->sql(load_sql($stream, $producers) . figures_sql($params{reasons} // []));
+	my $text = $sluice->sql(load_sql($stream, $producers) . figures_sql($params{reasons} // [], $params{complete} // []));
 	my $figures = decode_json($text);
 	my $unnoted = $params{unnoted} // 0;
 

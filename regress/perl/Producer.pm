@@ -146,6 +146,9 @@ sub timeline
 	return map { [split /\t/] } slurp_lines("$self->{home}/timeline");
 }
 
+# Of its producers, as their records have it.
+sub names { my ($self) = @_; return map { "$self->{name}-$_" } 1 .. $self->{producers} }
+
 # The directory of one of its buffers.
 sub buffer { return "$_[0]->{directory}/$_[0]->{name}-" . ($_[1] // 1) }
 

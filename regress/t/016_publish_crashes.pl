@@ -13,7 +13,7 @@ my $drain  = 2;
 my $sluice = Sluice->new('main', streaming => 1, conf => "sluice.drain_timeout = '${drain}s'\n");
 my $client = Publisher->new($sluice);
 my $node   = $sluice->node;
-my $quiet  = 0.4;		# so long nothing must come
+my $quiet  = 0.25;		# so long nothing must come
 
 sub account { return Publisher::account($sluice, @_) }
 sub rows { my ($stream) = @_; return $sluice->sql("SELECT count(*) || ' ' || count(DISTINCT (producer, sequence)) FROM $stream") }

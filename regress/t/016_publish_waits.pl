@@ -8,7 +8,7 @@ use Test::More;
 
 my $sluice = Sluice->new('main', conf => "sluice.lock_timeout = '200ms'\nsluice.max_attempts = 3\n");
 my $client = Publisher->new($sluice);
-my $seconds = 0.4;		# so long nothing must come
+my $seconds = 0.25;		# so long nothing must come
 
 sub with_stream
 {
@@ -63,6 +63,26 @@ foreach my $end ('COMMIT', 'ROLLBACK')
 		is(rows($stream), $end eq 'COMMIT' ? '1 3 4 5 6' : '1 100 3 4 5 6', '... in order');
 	});
 }
+
+with_stream('parked', 'batches that were put back at different times', sub {
+	my ($stream) = @_;
+	# A key that is about to be remembered; a transaction of sluice.ingest() would keep the stream from being held.
+	my $busy = Publisher::id('busy');
+	my $session = transaction("INSERT INTO sluice.idempotency_keys_0 (key, stream, verdict, payload_hash) SELECT '$busy', id, 's', 0 FROM sluice.streams WHERE name = '$stream'");
+	$client->open_call('p', producer => 'p', stream => $stream);
+	foreach my $from (1, 4, 7, 10, 13)
+	{
+		$client->batch('p', records => [ map { [ $_, "{\"n\": $_}", $_ == 1 ? $busy : '' ] } $from .. $from + 2 ]);
+		is($client->event('p', 0.17)->{silence}, 0.17, 'a batch waits');
+	}
+	# While the stream is held all of them become due.
+	$sluice->sql("SELECT sluice.hold('$stream', 'test')");
+	is($client->event('p', 2)->{silence}, 2, 'nothing is acknowledged');
+	finish($session, 'ROLLBACK');
+	$sluice->sql("SELECT sluice.resume('$stream')");
+	is_deeply($client->settled('p', 15), {}, 'then they are settled');
+	is(rows($stream), join(' ', 1 .. 15), '... in order');
+});
 
 with_stream('one_key', 'one key in several places of a batch', sub {
 	my ($stream) = @_;

@@ -1,0 +1,280 @@
+/*
+ * buffer_identity_test.c
+ *		Who may send what: copies, servers that lost commits, streams that were replaced.
+ */
+#include "buffer_scenario.h"
+
+static void
+copy_directory(const char *from, const char *to)
+{
+	static const char *const names[] = {"data.mdb", "tail"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		size_t		size;
+		char	   *bytes = file_read(from, names[i], &size);
+
+		file_write(to, names[i], bytes, size);
+		free(bytes);
+	}
+}
+
+static void
+test_copies(void)
+{
+	char		original[256];
+	char		copy[256];
+
+	/* The original goes on; the copy cannot have sent that. */
+	begin(SLUICE_DURABILITY_EACH);
+	open_buffer();
+	connect_buffer();
+	put_range(1, 5);
+	drain();
+	sluice_buffer_disconnected(buffer);
+	close_buffer();
+	strcpy(original, directory);
+	directory_make(copy);
+	copy_directory(original, copy);
+	open_buffer();
+	put_range(6, 9);
+	connect_buffer();
+	drain();
+	sluice_buffer_disconnected(buffer);
+	close_buffer();
+	settings.buffer = copy;
+	open_buffer();
+	put(100);
+	ok(connect_buffer() != SLUICE_OK, "a copy that lags behind is not let in");
+	sluice_buffer_condemned(buffer, SLUICE_ERROR_FORKED, 9);
+	ok(put(101) == SLUICE_ERROR_FORKED && sluice_buffer_flush(buffer, SLUICE_NEVER) == SLUICE_ERROR_FORKED,
+	   "a condemned buffer takes nothing, and nobody waits for it");
+	close_buffer();
+	ok(open_buffer() == SLUICE_ERROR_FORKED && strstr(error.text, "--new-identity") != NULL,
+	   "it stays condemned, and opening it says what to do");
+	directory_remove(copy);
+	directory_remove(original);
+
+	/* The copy comes first: it is the original that is fenced. */
+	begin(SLUICE_DURABILITY_INTERVAL);
+	open_buffer();
+	connect_buffer();
+	put_range(1, 5);
+	drain();
+	sluice_buffer_disconnected(buffer);
+	close_buffer();
+	strcpy(original, directory);
+	directory_make(copy);
+	copy_directory(original, copy);
+	settings.buffer = copy;
+	open_buffer();
+	put(6);
+	ok(connect_buffer() == SLUICE_OK && drain(), "the first of two copies is let in");
+	sluice_buffer_disconnected(buffer);
+	close_buffer();
+	settings.buffer = original;
+	open_buffer();
+	ok(connect_buffer() == SLUICE_ERROR_FENCED, "and the second one is fenced");
+	close_buffer();
+	directory_remove(copy);
+	directory_remove(original);
+}
+
+/* A copy taken while it is open, in the same boot: its tail is as old as it is. */
+static void
+test_live_copy(void)
+{
+	char		original[256];
+	char		copy[256];
+
+	begin(SLUICE_DURABILITY_INTERVAL);
+	open_buffer();
+	connect_buffer();
+	put_range(1, 5);
+	drain();
+	strcpy(original, directory);
+	directory_make(copy);
+	pthread_mutex_lock(&buffer->store_lock);
+	copy_directory(original, copy);
+	pthread_mutex_unlock(&buffer->store_lock);
+	put_range(6, 20);
+	drain();
+	sluice_buffer_disconnected(buffer);
+	close_buffer();
+	settings.buffer = copy;
+	open_buffer();
+	for (uint64_t id = 1000; id < 1010; id++)
+		put(id);
+	ok(connect_buffer() != SLUICE_OK || (drain() && has(1, 20, 0) && server.fates[server.last - 1].id == 1009),
+	   "of a copy of a buffer in use nothing is lost without a word");
+	sluice_buffer_disconnected(buffer);
+	close_buffer();
+	directory_remove(copy);
+	directory_remove(original);
+}
+
+static void
+test_other_record(void)
+{
+	begin(SLUICE_DURABILITY_INTERVAL);
+	open_buffer();
+	connect_buffer();
+	put_range(1, 5);
+	publish(false);
+	server.last_crc ^= 1;
+	sluice_buffer_disconnected(buffer);
+	ok(connect_buffer() == SLUICE_ERROR_FORKED, "a server that has another record under our number is found out by its sum");
+	server.last_crc ^= 1;
+	server.last_is_gap = true;
+	ok(connect_buffer() == SLUICE_ERROR_FORKED, "so is one that has a gap there");
+	server.last_is_gap = false;
+	ok(connect_buffer() == SLUICE_OK && buffer->acked == 5 && buffer->counts.settled_before == 5,
+	   "with our record it is settled before");
+	close_buffer();
+	directory_remove(directory);
+}
+
+static void
+test_lost_by_server(SluiceDurability durability)
+{
+	Server		earlier = {.last = 0};
+
+	begin(durability);
+	open_buffer();
+	connect_buffer();
+	put_range(1, 10);
+	drain();
+	server_copy(&earlier, &server);
+	put_range(11, 2000);
+	drain();
+	put_range(2001, 2010);
+	sluice_buffer_disconnected(buffer);
+	server_copy(&server, &earlier);
+	ok(connect_buffer() == SLUICE_OK && buffer->acked == 10, "a server that lost commits is gone back to");
+	ok(drain() && server.last == 2010 && has(1, 10, 0) && has(2001, 2010, 0), "what it never had comes after");
+	for (uint64_t s = 11; s <= 2000; s++)
+	{
+		if (!has(s, s, 0) && !are_gaps(s, s, SLUICE_REASON_SERVER_LOST))
+		{
+			ok(false, "what it lost is sent again, or declared as lost");
+			break;
+		}
+	}
+	printf("# sent again %llu, declared %llu\n", (unsigned long long) (1990 - buffer->counts.lost), (unsigned long long) buffer->counts.lost);
+	ok(reopen() == SLUICE_OK && buffer->acked == 2010 && buffer->next == 2011, "and all is settled");
+	close_buffer();
+	free(earlier.fates);
+	directory_remove(directory);
+}
+
+/* What is settled stays in the store until the writer's next turn. */
+static void
+test_held(void)
+{
+	Server		earlier = {.last = 0};
+
+	begin(SLUICE_DURABILITY_EACH);
+	settings.interval = 3600 * SLUICE_SECOND;
+	open_buffer();
+	connect_buffer();
+	put_range(1, 10);
+	drain();
+	server_copy(&earlier, &server);
+	put_range(11, 200);
+	drain();
+	sluice_buffer_disconnected(buffer);
+	server_copy(&server, &earlier);
+	ok(connect_buffer() == SLUICE_OK && drain() && has(1, 200, 0), "what a server lost and is still held is sent again");
+	sluice_buffer_disconnected(buffer);
+	server_copy(&server, &earlier);
+	ok(connect_buffer() == SLUICE_OK && buffer->acked == 10 && reopen() == SLUICE_OK && connect_buffer() == SLUICE_OK &&
+	   drain() && has(1, 200, 0), "also after a restart");
+	close_buffer();
+	free(earlier.fates);
+	directory_remove(directory);
+}
+
+static void
+test_rebind(void)
+{
+	begin(SLUICE_DURABILITY_INTERVAL);
+	open_buffer();
+	connect_buffer();
+	put_range(1, 10);
+	drain();
+	put_range(11, 12);
+	sluice_buffer_disconnected(buffer);
+	free(server.fates);
+	server_begin(&server);
+	server.uid[0] = 99;
+	ok(connect_buffer() == SLUICE_ERROR_REFUSED, "another stream of this name is not ours");
+	ok(sluice_buffer_rebind(buffer) == SLUICE_OK && connect_buffer() == SLUICE_OK, "after a rebind it is");
+	ok(drain() && are_gaps(1, 10, SLUICE_REASON_PREVIOUS_STREAM) && has(11, 12, 0), "what the old one has is declared to it");
+	ok(reopen() == SLUICE_OK && connect_buffer() == SLUICE_OK && buffer->acked == 12, "and it stays so");
+	close_buffer();
+	directory_remove(directory);
+}
+
+/* What a run that was never opened gave out, it cannot have sent. */
+static void
+test_sent(void)
+{
+	SluiceOpening opening;
+
+	begin(SLUICE_DURABILITY_INTERVAL);
+	open_buffer();
+	connect_buffer();
+	put_range(1, 5);
+	drain();
+	put_range(6, 8);
+	reopen();
+	sluice_buffer_opening(buffer, &opening);
+	ok(opening.sent == 8, "a run that was opened can have sent all that it gave out");
+	put_range(9, 20);
+	reopen();
+	sluice_buffer_opening(buffer, &opening);
+	ok(opening.sent == 8 && buffer->next == 21, "a run that was not opened sent nothing");
+	connect_buffer();
+	publish(false);
+	sluice_buffer_disconnected(buffer);
+	sluice_buffer_opening(buffer, &opening);
+	ok(opening.sent == 20, "what was sent counts at once");
+	close_buffer();
+	directory_remove(directory);
+}
+
+static void
+test_nonces(void)
+{
+	SluiceOpening opening;
+	bool		good = true;
+
+	begin(SLUICE_DURABILITY_EACH);
+	open_buffer();
+	connect_buffer();
+	for (int i = 0; good && i < 100; i++)
+		good = reopen() == SLUICE_OK;
+	sluice_buffer_opening(buffer, &opening);
+	ok(good && opening.nnonces == 64 && connect_buffer() == SLUICE_OK, "a hundred runs without a server do not lose the nonce that it knows");
+	for (int i = 0; good && i < 100; i++)
+		good = reopen() == SLUICE_OK;
+	ok(good && connect_buffer() == SLUICE_OK, "nor do a hundred more");
+	close_buffer();
+	directory_remove(directory);
+}
+
+int
+main(void)
+{
+	test_copies();
+	test_live_copy();
+	test_other_record();
+	test_lost_by_server(SLUICE_DURABILITY_INTERVAL);
+	test_lost_by_server(SLUICE_DURABILITY_EACH);
+	test_held();
+	test_rebind();
+	test_sent();
+	test_nonces();
+	free(server.fates);
+	return done_testing();
+}
