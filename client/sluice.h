@@ -263,16 +263,18 @@ SLUICE_API void sluice_producer_message(sluice_producer *producer, char *message
 /*
  * Try to deliver what is buffered for at most timeout milliseconds (-1: for
  * ever, 0: not at all), then close.  What is left stays in the buffer for the next
- * run.  ERROR_TIMEOUT: something is left.  The producer is gone whatever is returned.
+ * run.  ERROR_TIMEOUT: something is left.  ERROR_DISK, ERROR_MEMORY: what is left could not be
+ * written, though that was tried for a while: what was not on disk before is lost, and the next run
+ * declares it so.  The producer is gone whatever is returned.
  * No thread may begin a call with the producer any more once this was called.  Those that are
  * waiting in sluice_send() or sluice_flush() by then return, with ERROR_CLOSED at the
  * latest when the time is over, before the producer goes.
  */
 SLUICE_API int sluice_producer_close(sluice_producer *producer, int64_t timeout);
 
+/* ---- care of a buffer that no producer has open ---- */
+
 /*
- * ---- care of a buffer that no producer has open ----
- *
  * Two of these calls work while another process has it open, as is said there.  In
  * the process that has it open none of them may be called with its directory, nor two of
  * them at once: LMDB's locks are the process's.

@@ -108,6 +108,8 @@ postpone(SluiceClaim *claim, int from)
 {
 	for (int i = from; i < claim->to; i++)
 	{
+		claim->share->conflicts -= claim->items[i]->conflicts;
+		claim->items[i]->conflicts = false;
 		claim->items[i]->store = false;
 		claim->items[i]->leader = NULL;
 		claim->items[i]->reason = NULL;
@@ -204,7 +206,7 @@ sluice_claims_begin(SluiceBatch *batch)
 	{
 		lock_claim(batch, &batch->claims.claims[c]);
 		/* Something is answered from what another transaction wrote: see make_commit_durable. */
-		batch->known += batch->claims.claims[c].resent;
+		batch->known += batch->claims.claims[c].from;
 	}
 }
 

@@ -66,6 +66,7 @@ typedef struct Columns
 	Datum	   *values[NCOLS];
 	bool	   *nulls[NCOLS];
 	int			n;
+	int			if_new;			/* of them only where they are not there already */
 } Columns;
 
 /* The key as it was sent; NULL where this database cannot hold it as text. */
@@ -123,6 +124,7 @@ put_item(Columns *columns, const SluiceItem *item)
 	columns->values[COL_RECEIVED_AT][columns->n] = TimestampTzGetDatum(record->received_at - SLUICE_EPOCH_OFFSET);
 	/* A sequence counts each of its letters: it never leaves one out. */
 	columns->values[COL_ONCE][columns->n] = BoolGetDatum(item->conflicts && item->claim == NULL);
+	columns->if_new += item->conflicts && item->claim == NULL;
 	columns->values[COL_PRODUCER][columns->n] = UUIDPGetDatum((pg_uuid_t *) record->sender->producer.id);
 	columns->nulls[COL_PRODUCER][columns->n] = columns->nulls[COL_SEQUENCE][columns->n] = item->claim == NULL;
 	columns->values[COL_SEQUENCE][columns->n] = Int64GetDatum((int64) record->sequence);
@@ -141,6 +143,7 @@ insert_columns(SluiceStream *stream, Columns *columns)
 	Oid			types[NCOLS + 2] = {INT4OID, TEXTOID};
 	Datum		arguments[NCOLS + 2] = {Int32GetDatum(stream->id), CStringGetTextDatum(stream->name)};
 	int			lower = 1;
+	uint64		written;
 
 	for (int c = 0; c < NCOLS; c++)
 	{
@@ -156,7 +159,9 @@ insert_columns(SluiceStream *stream, Columns *columns)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	(void) sluice_catalog_execute(insert_letters, NCOLS + 2, types, arguments, NULL, SPI_OK_INSERT);
+	written = sluice_catalog_execute(insert_letters, NCOLS + 2, types, arguments, NULL, SPI_OK_INSERT);
+	if (written > (uint64) columns->n || written < (uint64) (columns->n - columns->if_new))
+		elog(ERROR, "%d dead letters were to be written, " UINT64_FORMAT " were", columns->n, written);
 	PopActiveSnapshot();
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");

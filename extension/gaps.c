@@ -62,6 +62,7 @@ sluice_gaps_write(const SluiceGaps *gaps)
 	Oid			types[] = {INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
 	Datum		arguments[lengthof(types)];
 	Datum	   *columns[lengthof(types)];
+	uint64		written;
 
 	if (gaps->n == 0)
 		return;
@@ -86,9 +87,11 @@ sluice_gaps_write(const SluiceGaps *gaps)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	(void) sluice_catalog_execute("INSERT INTO sluice.gaps (stream, producer, reason, first, last, dropped) "
-								  "SELECT * FROM unnest($1, $2, $3, $4, $5, $6)",
-								  lengthof(types), types, arguments, NULL, SPI_OK_INSERT);
+	written = sluice_catalog_execute("INSERT INTO sluice.gaps (stream, producer, reason, first, last, dropped) "
+									 "SELECT * FROM unnest($1, $2, $3, $4, $5, $6)",
+									 lengthof(types), types, arguments, NULL, SPI_OK_INSERT);
+	if (written != (uint64) gaps->n)
+		elog(ERROR, "%d gaps were to be written, " UINT64_FORMAT " were", gaps->n, written);
 	PopActiveSnapshot();
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");

@@ -120,7 +120,8 @@ next_epoch(uint64 epoch)
 	return ((epoch >> 31) + 1) << 31 | (random & 0x7FFFFFFF);
 }
 
-static void
+/* False: another worker opens the same new producer, and was faster. */
+static bool
 insert_row(SluiceStream *stream, const SluiceProducer *producer)
 {
 	Oid			types[] = {INT4OID, UUIDOID, INT8OID, INT8OID};
@@ -129,8 +130,9 @@ insert_row(SluiceStream *stream, const SluiceProducer *producer)
 		Int64GetDatum((int64) producer->nonce), Int64GetDatum((int64) producer->epoch)
 	};
 
-	(void) sluice_catalog_execute("INSERT INTO sluice.producers (stream, producer, last_sequence, nonce, epoch, opened_at) "
-								  "VALUES ($1, $2, 0, $3, $4, now())", lengthof(types), types, values, NULL, SPI_OK_INSERT);
+	return sluice_catalog_execute("INSERT INTO sluice.producers (stream, producer, last_sequence, nonce, epoch, opened_at) "
+								  "VALUES ($1, $2, 0, $3, $4, now()) ON CONFLICT DO NOTHING",
+								  lengthof(types), types, values, NULL, SPI_OK_INSERT) == 1;
 }
 
 static void
@@ -166,21 +168,35 @@ read_dead(SluiceStream *stream, const SluiceProducer *producer, SluiceOpening *o
 		opening->dead[i] = (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
-/* Its row, known to be free and ours; within SPI. */
+/* The one sign that this server is not what it was: a failover, or a backup, has cost it commits. */
 static void
+warn_of_lost(SluiceStream *stream, const SluiceProducer *producer, const SluiceOpening *opening, const SluiceProducerRow *row)
+{
+	if ((int64) opening->acked_through > row->last_sequence)
+		ereport(WARNING,
+				(errmsg("a producer of stream \"%s\" was told of commits that this server does not have", stream->name),
+				 errdetail("Producer %s has acknowledgements up to " UINT64_FORMAT ", the server has " INT64_FORMAT ".",
+						   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum((pg_uuid_t *) producer->id))),
+						   opening->acked_through, row->last_sequence)));
+}
+
+/* Its row, known to be free and ours; within SPI.  False: it is not ours after all. */
+static bool
 take_over(SluiceStream *stream, SluiceProducer *producer, SluiceOpening *opening, const SluiceProducerRow *row, bool is_new)
 {
 	producer->epoch = next_epoch(row->epoch);
-	if (is_new)
-		insert_row(stream, producer);
-	else
+	if (is_new && !insert_row(stream, producer))
+		return false;
+	if (!is_new)
 		update_row(stream, producer);
+	warn_of_lost(stream, producer, opening, row);
 	opening->last_sequence = (uint64) row->last_sequence;
 	opening->last_crc = row->last_crc;
 	opening->last_is_gap = row->last_sequence > 0 && row->last_is_gap;
 	memcpy(opening->uid, stream->uid, SLUICE_UID_SIZE);
 	if (row->last_sequence > (int64) opening->acked_through)
 		read_dead(stream, producer, opening);
+	return true;
 }
 
 static SluiceOpenResult
@@ -208,8 +224,14 @@ open_producer(SluiceStream *stream, SluiceSender *sender, SluiceRefusal *refusal
 		result = SLUICE_OPEN_BUSY;
 	else if (lock == SLUICE_PRODUCER_LOCKED && !may_open(opening, &row, refusal))
 		result = SLUICE_OPEN_REFUSED;
-	else
-		take_over(stream, &sender->producer, opening, &row, lock == SLUICE_PRODUCER_MISSING);
+	else if (lock == SLUICE_PRODUCER_MISSING && stream->held_reason != NULL)
+	{
+		/* Its row may be on the way: a restore brings the streams before the producers, or after. */
+		refuse(refusal, STATUS_UNAVAILABLE, NULL, "stream \"%s\" is held, new producers wait: %s", stream->name, stream->held_reason);
+		result = SLUICE_OPEN_REFUSED;
+	}
+	else if (!take_over(stream, &sender->producer, opening, &row, lock == SLUICE_PRODUCER_MISSING))
+		result = SLUICE_OPEN_BUSY;
 	PopActiveSnapshot();
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");

@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog.h"
 #include "catalog/index.h"
+#include "executor/executor.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/pg_crc.h"
@@ -44,6 +45,7 @@ sluice_producers_begin(SluiceProducers *producers)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("relation \"%s.%s\" is not as the extension made it", SLUICE_SCHEMA, "producers")));
 	producers->index = index_open(RelationGetPrimaryKeyIndex(producers->heap), RowExclusiveLock);
+	producers->has_other_indexes = list_length(RelationGetIndexList(producers->heap)) > 1;
 	producers->slot = table_slot_create(producers->heap, NULL);
 	producers->changed = MakeSingleTupleTableSlot(RelationGetDescr(producers->heap), &TTSOpsVirtual);
 }
@@ -201,6 +203,20 @@ fill_changed(SluiceProducers *producers, const SluiceProducerRow *row)
 	slot->tts_isnull[Anum_last_crc - 1] = row->last_is_gap;
 }
 
+/* Somebody has made further indexes on the table: as the executor does it, with the check. */
+static void
+index_row_everywhere(SluiceProducers *producers)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *relation = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(relation, producers->heap, 0, NULL, 0);
+	ExecOpenIndices(relation, false);
+	(void) ExecInsertIndexTuples(relation, producers->changed, estate, false, false, NULL, NIL);
+	ExecCloseIndices(relation);
+	FreeExecutorState(estate);
+}
+
 /*
  * A version that found no room on its page enters the index.  Its key is that of
  * the version before, so it cannot be anybody else's: the check for uniqueness,
@@ -236,7 +252,9 @@ sluice_producers_update(SluiceProducers *producers, SluiceProducer *producer, co
 								GetActiveSnapshot(), InvalidSnapshot, true, &failure, &mode, &update_index);
 	if (result != TM_Ok)
 		elog(ERROR, "unexpected result %d of updating a row of sluice.producers", result);
-	if (update_index)
+	if (update_index && producers->has_other_indexes)
+		index_row_everywhere(producers);
+	else if (update_index)
 		index_row(producers);
 	remember_place(producer, &producers->changed->tts_tid);
 	ExecClearTuple(producers->changed);

@@ -20,7 +20,8 @@
 typedef struct SluiceProducers
 {
 	Relation	heap;
-	Relation	index;
+	Relation	index;			/* of the primary key */
+	bool		has_other_indexes;
 	TupleTableSlot *slot;		/* of a row as it is */
 	TupleTableSlot *changed;	/* of a row as it is to be */
 } SluiceProducers;

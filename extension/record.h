@@ -11,6 +11,7 @@
 #ifndef SLUICE_RECORD_H
 #define SLUICE_RECORD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -96,6 +97,7 @@ typedef struct SluiceSender
 	SluiceOpening *opening;		/* while SLUICE_OPEN is under way; sequenced only */
 	int32_t		claim;			/* the ingest transaction's, within one batch */
 	void	   *call;			/* the network thread's */
+	_Atomic bool gone;			/* the client has left: set by the network thread, anybody may look */
 } SluiceSender;
 
 typedef enum SluiceRecordKind

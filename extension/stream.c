@@ -120,7 +120,7 @@ sluice_streams_changed(PG_FUNCTION_ARGS)
 char *
 sluice_stream_home(void)
 {
-	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
+	return psprintf(UINT64_FORMAT "/%u/%u", GetSystemIdentifier(), MyDatabaseId, sluice_catalog_relation("streams"));
 }
 
 bool

@@ -65,7 +65,7 @@ extern SluiceStream *sluice_stream_get(const char *name);
 extern void sluice_stream_bury(MemoryContext context);
 extern void sluice_stream_sweep(void);
 
-/* This database, as sluice.streams.home has it. */
+/* This database and this installation of the extension in it, as sluice.streams.home has it. */
 extern char *sluice_stream_home(void);
 
 /*

@@ -27,7 +27,7 @@ typedef struct SluiceBlockRecord
 	uint32_t	size;			/* of payload and key */
 	uint32_t	after;			/* when it was put: microseconds after the block's first */
 	uint32_t	entity;			/* offset of its entity, a byte of length before it; 0: none */
-	atomic_bool dropped;
+	atomic_uint dropped;		/* 0: it is live; else by which capture of a group (group.c) that will be known */
 } SluiceBlockRecord;
 
 typedef struct SluiceBlockContent

@@ -9,14 +9,14 @@
 
 /* It is not live any more: what it counted for.  An average where the record is not in memory. */
 static uint64_t
-take_off(SluiceBlock *block, uint64_t sequence)
+take_off(const SluiceBuffer *buffer, SluiceBlock *block, uint64_t sequence)
 {
 	uint64_t	size = block->bytes / block->live;
 
 	if (block->content != NULL)
 	{
 		size = sluice_block_record(block, sequence)->size;
-		atomic_store_explicit(&sluice_block_record(block, sequence)->dropped, true, memory_order_relaxed);
+		atomic_store_explicit(&sluice_block_record(block, sequence)->dropped, buffer->captures, memory_order_relaxed);
 	}
 	block->live--;
 	block->bytes -= size;
@@ -32,7 +32,7 @@ sluice_buffer_drop(SluiceBuffer *buffer, uint64_t sequence, int reason)
 		!sluice_gaps_declare(&buffer->gaps, sequence, sequence, reason, &buffer->amendments))
 		return SLUICE_ERROR_MEMORY;
 	sluice_amendments_drop(&buffer->amendments, sequence, sequence);
-	buffer->bytes -= take_off(block, sequence);
+	buffer->bytes -= take_off(buffer, block, sequence);
 	if (block->live == 0 && block->pins == 0 && block != sluice_blocks_last(&buffer->blocks))
 		sluice_buffer_release_content(buffer, block);
 	if (buffer->writer_idle)

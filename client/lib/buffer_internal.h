@@ -109,6 +109,7 @@ struct SluiceBuffer
 	uint64_t	mark;			/* `next` - 1 at the last tick */
 	uint64_t	reserve;		/* how far the high-water mark is ahead */
 	uint64_t	reserved_at;	/* `next` when that was measured */
+	unsigned	captures;		/* of groups; not 0 */
 	bool		failing;		/* the last transaction did; the writer's */
 	bool		may_compact;	/* the store ran empty */
 
@@ -208,6 +209,7 @@ typedef struct SluiceGroup
 	bool		more;			/* it was cut short: another one should follow */
 	SluiceBlock *blocks;
 	SluiceAmendments amendments;	/* kept until they are written */
+	unsigned	capture;		/* what is dropped after it is still written */
 	SluiceStoreState state;
 } SluiceGroup;
 

@@ -368,6 +368,7 @@ create(const SluiceSettings *settings)
 		return NULL;
 	buffer->settings = *settings;
 	buffer->next = 1;
+	buffer->captures = 1;
 	pthread_mutex_init(&buffer->lock, NULL);
 	pthread_mutex_init(&buffer->store_lock, NULL);
 	pthread_condattr_init(&attributes);

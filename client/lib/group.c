@@ -11,6 +11,7 @@
  */
 #include "buffer_internal.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define GROUP_BYTES ((uint64_t) 8 << 20)
@@ -54,7 +55,7 @@ capture_blocks(SluiceBuffer *buffer, SluiceGroup *group)
 
 		if (block->first > group->through)
 			break;
-		if (bytes > GROUP_BYTES)
+		if (bytes > GROUP_BYTES && group->amendments.count == 0)
 		{
 			group->through = block->first - 1;
 			group->more = true;
@@ -118,6 +119,16 @@ capture_high_water(SluiceBuffer *buffer, SluiceStoreState *state, bool clean)
 		state->high_water = buffer->next - 1;
 }
 
+/*
+ * A record in the store may go for the sake of one that came later, of the same entity
+ * or because there was no room.  That one has to be durable with it: or a crash takes both.
+ */
+static bool
+destroys(const SluiceBuffer *buffer, const SluiceGroup *group)
+{
+	return group->amendments.count > 0 && buffer->stored_first != SLUICE_NO_SEQUENCE;
+}
+
 static int
 capture(SluiceBuffer *buffer, SluiceGroup *group, uint64_t through, bool clean)
 {
@@ -132,6 +143,10 @@ capture(SluiceBuffer *buffer, SluiceGroup *group, uint64_t through, bool clean)
 		group->blocks = NULL;
 		return SLUICE_ERROR_MEMORY;
 	}
+	if (destroys(buffer, group))
+		group->through = buffer->next - 1;
+	buffer->captures += buffer->captures == UINT_MAX ? 2 : 1;
+	group->capture = buffer->captures;
 	capture_blocks(buffer, group);
 	sluice_group_fill_state(buffer, &group->state, group->through);
 	capture_high_water(buffer, &group->state, clean);
@@ -196,6 +211,19 @@ sluice_group_write_record(SluiceStore *store, const SluiceBlock *block, uint64_t
 	return sluice_store_put(store, &stored);
 }
 
+/*
+ * What was dropped since the capture is written all the same: what this transaction
+ * drops may have been dropped for it.  Its own drop is in the next one.
+ */
+static bool
+is_captured(const SluiceGroup *group, const SluiceBlock *block, uint64_t sequence)
+{
+	SluiceBlockRecord *record = sluice_block_record(block, sequence);
+	unsigned	dropped = atomic_load_explicit(&record->dropped, memory_order_relaxed);
+
+	return record->length > 0 && (dropped == 0 || dropped == group->capture);
+}
+
 static int
 write_block(SluiceStore *store, const SluiceGroup *group, const SluiceBlock *block)
 {
@@ -204,7 +232,7 @@ write_block(SluiceStore *store, const SluiceGroup *group, const SluiceBlock *blo
 
 	for (; code == SLUICE_OK && sequence <= block->chain_last; sequence++)
 	{
-		if (sluice_block_holds(block, sequence))
+		if (is_captured(group, block, sequence))
 			code = sluice_group_write_record(store, block, sequence);
 	}
 	return code;

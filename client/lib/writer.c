@@ -17,6 +17,7 @@
 #define COMPACT_FACTOR 4
 
 #define PAUSE_AFTER_FAILURE (SLUICE_SECOND / 10)
+#define TRIES_AT_CLOSE 20
 #define PATIENCE_MAX (2 * SLUICE_MILLISECOND)
 
 /* With durability none there is no hurry for anything. */
@@ -235,6 +236,20 @@ run(SluiceBuffer *buffer, SluiceGroup *group)
 	}
 }
 
+/* What is in memory only has no other chance: not the first failure ends it. */
+static void
+finish(SluiceBuffer *buffer, SluiceGroup *group)
+{
+	int64_t		pause = tick_length(buffer) < PAUSE_AFTER_FAILURE ? tick_length(buffer) : PAUSE_AFTER_FAILURE;
+
+	buffer->failure = work(buffer, group, true);
+	for (int tries = 1; buffer->failure != SLUICE_OK && tries < TRIES_AT_CLOSE; tries++)
+	{
+		sluice_buffer_wait(buffer, &buffer->writer_wake, sluice_clock_now() + pause);
+		buffer->failure = work(buffer, group, true);
+	}
+}
+
 static void *
 writer_main(void *argument)
 {
@@ -243,7 +258,7 @@ writer_main(void *argument)
 
 	pthread_mutex_lock(&buffer->lock);
 	run(buffer, &group);
-	buffer->failure = work(buffer, &group, true);
+	finish(buffer, &group);
 	pthread_mutex_unlock(&buffer->lock);
 	sluice_amendments_free(&group.amendments);
 	return NULL;

@@ -99,6 +99,7 @@ test_rebind_across_a_gap(void)
 	char		directory[256];
 	char		gaps[200] = "";
 	SluiceStoreGap gap = {8, 12, SLUICE_REASON_FULL};
+	SluiceStoreState state;
 	SluiceStore *store;
 
 	directory_make(directory);
@@ -119,14 +120,11 @@ test_rebind_across_a_gap(void)
 	ok(sluice_buffer_check(directory, note, NULL) == SLUICE_OK, "and the buffer is sound");
 
 	store = open_store(directory, SLUICE_STORE_MEND);
+	state = *sluice_store_state(store);
+	state.condition = SLUICE_ERROR_FENCED;
+	state.sent_floor = 30;
 	sluice_store_begin(store);
-	{
-		SluiceStoreState state = *sluice_store_state(store);
-
-		state.condition = SLUICE_ERROR_FENCED;
-		state.sent_floor = 30;
-		sluice_store_put_state(store, &state);
-	}
+	sluice_store_put_state(store, &state);
 	sluice_store_commit(store);
 	sluice_store_close(store);
 	ok(repair(directory, (sluice_repair) {.new_identity = true, .shared = SLUICE_SHARED_KEEP}) == SLUICE_OK &&
@@ -159,6 +157,38 @@ test_salvage_after_a_killed_run(void)
 	sluice_tail_close(tail);
 	ok(repair(directory, (sluice_repair) {.salvage = true}) == SLUICE_OK && strncmp(dump(directory), "42:payload 11;43:", 17) == 0,
 	   "salvaged records come above all numbers that were given out");
+	directory_remove(directory);
+}
+
+/* What took the place of a damaged buffer was damaged, too. */
+static void
+test_salvage_of_two(void)
+{
+	char		directory[256];
+	SluiceStore *store;
+	SluiceStoreState state;
+	sluice_buffer_statistics after;
+
+	directory_make(directory);
+	make_buffer(directory, SLUICE_OK, 0, 0);
+	spoil(directory, "payload 17");
+	store = open_store(directory, SLUICE_STORE_OWN);
+	state = *sluice_store_state(store);
+	state.next = 4;
+	state.high_water = 3;
+	sluice_store_begin(store);
+	for (uint64_t i = 1; i <= 3; i++)
+		put_record(store, i, "new");
+	sluice_store_put_state(store, &state);
+	sluice_store_commit(store);
+	sluice_store_close(store);
+	spoil(directory, "new 2");
+	ok(repair(directory, (sluice_repair) {.salvage = true}) == SLUICE_OK && directory_count(directory, "damaged-") == 0 &&
+	   directory_count(directory, "salvaged-") == 2, "both are salvaged");
+	after = statistics_of(directory);
+	ok(after.records == 19 && after.gaps == 2 && after.last_sequence == 21 && strcmp(after.stream, "readings") == 0 &&
+	   strstr(dump(directory), "17:payload 30/key 30;19:new 1;20:new 3;") != NULL, "one after the other");
+	ok(sluice_buffer_check(directory, note, NULL) == SLUICE_OK, "into a sound buffer");
 	directory_remove(directory);
 }
 
@@ -232,6 +262,7 @@ main(void)
 	test_dead_letters();
 	test_salvage();
 	test_salvage_after_a_killed_run();
+	test_salvage_of_two();
 	test_parent();
 	return done_testing();
 }

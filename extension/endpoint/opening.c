@@ -19,12 +19,14 @@
 #include "settlement.h"
 #include "utils/memutils.h"
 
+/* The first wait; it doubles so many times, to more than a second. */
 #define RETRY_US (10 * INT64CONST(1000))
+#define RETRY_DOUBLINGS 7
 
 struct SluiceOpenings
 {
 	SluiceNetwork *network;
-	SluiceQueue waiting;		/* in the order in which they are due */
+	SluiceQueue waiting;		/* in the order of their last try */
 	const char *drain_message;	/* NULL: not draining */
 	bool		suspects_drop;
 	bool		abandoned;
@@ -63,7 +65,9 @@ open_failed(SluiceOpenings *openings, SluiceRecord *record, MemoryContext contex
 static void
 wait_for_producer(SluiceOpenings *openings, SluiceRecord *record)
 {
-	record->due_at = sluice_settlement_clock() + RETRY_US;
+	record->due_at = sluice_settlement_clock() + (RETRY_US << record->delay);
+	if (record->delay < RETRY_DOUBLINGS)
+		record->delay++;
 	sluice_queue_append(&openings->waiting, record);
 }
 
@@ -110,7 +114,9 @@ answer(SluiceOpenings *openings, SluiceRecord *record)
 static void
 answer_or_refuse(SluiceOpenings *openings, SluiceRecord *record)
 {
-	if (openings->drain_message != NULL)
+	if (atomic_load(&record->sender->gone))
+		sluice_refuse(openings->network, record, SLUICE_STATUS_UNAVAILABLE, "the client has left");
+	else if (openings->drain_message != NULL)
 		sluice_refuse(openings->network, record, SLUICE_STATUS_UNAVAILABLE, openings->drain_message);
 	else
 		answer(openings, record);
@@ -126,16 +132,26 @@ void
 sluice_openings_retry(SluiceOpenings *openings)
 {
 	int64		now = sluice_settlement_clock();
-	size_t		n = openings->waiting.count;
 
-	for (; n > 0 && (openings->waiting.first->due_at <= now || openings->drain_message != NULL); n--)
-		answer_or_refuse(openings, sluice_queue_pop(&openings->waiting));
+	for (size_t n = openings->waiting.count; n > 0; n--)
+	{
+		SluiceRecord *record = sluice_queue_pop(&openings->waiting);
+
+		if (record->due_at <= now || openings->drain_message != NULL || atomic_load(&record->sender->gone))
+			answer_or_refuse(openings, record);
+		else
+			sluice_queue_append(&openings->waiting, record);
+	}
 }
 
 int64
 sluice_openings_next(const SluiceOpenings *openings)
 {
-	return openings->waiting.first != NULL ? openings->waiting.first->due_at : PG_INT64_MAX;
+	int64		next = PG_INT64_MAX;
+
+	for (const SluiceRecord *record = openings->waiting.first; record != NULL; record = record->next)
+		next = Min(next, record->due_at);
+	return next;
 }
 
 void

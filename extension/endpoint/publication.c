@@ -262,7 +262,7 @@ read_record(SluiceWire wire, SluiceRecord *record)
 	SluiceWire	bytes;
 
 	record->kind = SLUICE_DATA;
-	record->payload = record->has_payload ? record->payload : (const uint8_t *) "";
+	record->payload = (const uint8_t *) "";
 	record->key_text = "";
 	while (wire.at < wire.end)
 	{

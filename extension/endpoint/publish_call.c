@@ -18,6 +18,7 @@
 #include "carrier.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,7 @@ ask_to_open(SluicePublishCall *publish, const SluicePublicationNames *names)
 	carrier->sender.sequenced = true;
 	sluice_board_opened(&carrier->notice, 0, carrier->sender.producer.id, names->client, names->client_length);
 	publish->opening_record = (SluiceRecord) {.kind = SLUICE_OPEN,.run = 1,.received_at = network->now};
+	sluice_carrier_take_room(carrier, 1, sizeof(SluiceOpening));
 	sluice_carrier_hand_over(carrier, &publish->opening_record);
 }
 
@@ -165,8 +167,11 @@ opening_settled(SluicePublishCall *publish, const SluiceRecord *record)
 	SluiceOpening *opening = carrier->sender.opening;
 	uint8_t    *bytes;
 
+	sluice_carrier_give_room(carrier, 1, sizeof(SluiceOpening));
 	if (record->verdict != SLUICE_OPENED)
 		sluice_carrier_refused(carrier, record->refusal, "the server could not look for the stream: try again");
+	else if (carrier->call.over || carrier->ending)
+		publish->phase = OPEN;	/* nobody is to be told any more */
 	else if ((bytes = malloc(SLUICE_OPENED_SIZE_MAX)) == NULL)
 		out_of_memory(publish);
 	else
@@ -180,8 +185,7 @@ opening_settled(SluicePublishCall *publish, const SluiceRecord *record)
 		publish->next = opening->last_sequence + 1;
 		sluice_board_opened(&carrier->notice, carrier->sender.stream_id, carrier->sender.producer.id, NULL, 0);
 		free(bytes);
-		if (!carrier->ending)
-			sluice_call_open(&carrier->call);
+		sluice_call_open(&carrier->call);
 	}
 	free(record->refusal);
 	free(opening);
@@ -510,6 +514,7 @@ publish_over(SluiceCall *call)
 	SluicePublishCall *publish = (SluicePublishCall *) call;
 
 	sluice_carrier_over(&publish->carrier);
+	atomic_store(&publish->carrier.sender.gone, true);
 	if (publish->has_opened)
 		grpc_slice_unref(publish->opened);
 	publish->has_opened = false;

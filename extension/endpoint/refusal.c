@@ -8,19 +8,30 @@
 
 #include "mb/pg_wchar.h"
 
+/* The first record of a run without a verdict: what is settled before it stays settled. */
+static SluiceRecord *
+first_pending(SluiceRecord *first)
+{
+	for (uint32 i = 0; i < first->run; i++)
+		if (first[i].verdict == SLUICE_PENDING)
+			return &first[i];
+	return first;
+}
+
 /* The refusal is freed by the network thread, so it is malloc's. */
 void
 sluice_refuse_for(SluiceNetwork *network, SluiceRecord *record, const SluiceRefusal *refusal)
 {
+	SluiceRecord *pending = first_pending(record);
 	SluiceRefusal *copy = malloc(sizeof(SluiceRefusal));
 
 	if (copy == NULL)
 		ereport(FATAL,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	*copy = *refusal;
-	free(record->refusal);
-	record->refusal = copy;
-	record->verdict = SLUICE_REFUSED;
+	free(pending->refusal);
+	pending->refusal = copy;
+	pending->verdict = SLUICE_REFUSED;
 	sluice_network_deliver(network, &record, 1);
 }
 
