@@ -40,11 +40,13 @@ sluice_buffer_drop(SluiceBuffer *buffer, uint64_t sequence, int reason)
 	return SLUICE_OK;
 }
 
+/* Is it a record that is not settled? */
 static bool
-is_unsent_record(const SluiceBuffer *buffer, uint64_t sequence)
+waits(void *argument, uint64_t sequence)
 {
-	return sequence > buffer->claimed && sequence > buffer->acked &&
-		sluice_gaps_at(&buffer->gaps, sequence) == NULL;
+	const SluiceBuffer *buffer = argument;
+
+	return sequence > buffer->acked && sluice_gaps_at(&buffer->gaps, sequence) == NULL;
 }
 
 int
@@ -54,12 +56,12 @@ sluice_buffer_note_entity(SluiceBuffer *buffer, const sluice_record *record, uin
 
 	if (!buffer->settings.compact || record->entity_length == 0)
 		return SLUICE_OK;
-	sluice_entities_sweep(&buffer->entities, buffer->acked, sluice_buffer_records(buffer));
+	sluice_entities_sweep(&buffer->entities, waits, buffer);
 	if (!sluice_entities_set(&buffer->entities, record->entity, record->entity_length, sequence, &before))
 		return SLUICE_ERROR_MEMORY;
 
 	/* Where memory is short the older one is delivered too. */
-	if (before > 0 && is_unsent_record(buffer, before))
+	if (before > buffer->claimed && waits(buffer, before))
 		sluice_buffer_drop(buffer, before, SLUICE_REASON_COMPACTED);
 	return SLUICE_OK;
 }

@@ -74,13 +74,11 @@ has_room(const SluiceBuffer *buffer, uint64_t size)
 
 /* The oldest record that was not sent; 0: all were. */
 static uint64_t
-oldest_unsent(const SluiceBuffer *buffer)
+oldest_unsent(SluiceBuffer *buffer)
 {
 	uint64_t	sequence = (buffer->claimed > buffer->acked ? buffer->claimed : buffer->acked) + 1;
 
-	for (const SluiceGap *gap = sluice_gaps_find(&buffer->gaps, sequence);
-		 gap != NULL && gap->from <= sequence; gap = gap->next[0])
-		sequence = gap->to + 1;
+	sequence = sluice_gaps_run_end(&buffer->gaps, sequence);
 	return sequence < buffer->next ? sequence : 0;
 }
 

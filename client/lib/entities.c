@@ -105,9 +105,9 @@ sluice_entities_set(SluiceEntities *entities, const char *name, size_t length, u
 }
 
 void
-sluice_entities_sweep(SluiceEntities *entities, uint64_t acked_through, uint64_t waiting)
+sluice_entities_sweep(SluiceEntities *entities, SluiceEntityWaits waits, void *argument)
 {
-	if (entities->count < SIZE_FIRST || entities->count / 2 < waiting)
+	if (entities->count < SIZE_FIRST || entities->count / 2 < entities->swept)
 		return;
 	for (size_t i = 0; i < entities->size; i++)
 	{
@@ -117,7 +117,7 @@ sluice_entities_sweep(SluiceEntities *entities, uint64_t acked_through, uint64_t
 		{
 			SluiceEntity *entity = *link;
 
-			if (entity->sequence > acked_through)
+			if (waits(argument, entity->sequence))
 			{
 				link = &entity->next;
 				continue;
@@ -127,6 +127,7 @@ sluice_entities_sweep(SluiceEntities *entities, uint64_t acked_through, uint64_t
 			free(entity);
 		}
 	}
+	entities->swept = entities->count;
 }
 
 void

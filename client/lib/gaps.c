@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../sluice.h"
+
 void
 sluice_gaps_free(SluiceGaps *gaps)
 {
@@ -49,6 +51,27 @@ sluice_gaps_at(const SluiceGaps *gaps, uint64_t sequence)
 	return gap != NULL && gap->from <= sequence ? gap : NULL;
 }
 
+uint64_t
+sluice_gaps_run_end(SluiceGaps *gaps, uint64_t sequence)
+{
+	if (sequence < gaps->run_from || sequence >= gaps->run_end)
+	{
+		gaps->run_from = sequence;
+		gaps->run_end = sequence;
+	}
+	for (const SluiceGap *gap = sluice_gaps_find(gaps, gaps->run_end);
+		 gap != NULL && gap->from <= gaps->run_end; gap = gap->next[0])
+		gaps->run_end = gap->to + 1;
+	return gaps->run_end;
+}
+
+static void
+forget_run(SluiceGaps *gaps)
+{
+	gaps->run_from = 0;
+	gaps->run_end = 0;
+}
+
 /* Each level has a quarter of the gaps of the one below. */
 static int
 choose_height(SluiceGaps *gaps)
@@ -80,6 +103,7 @@ insert(SluiceGaps *gaps, uint64_t from, uint64_t to, int reason)
 		gap->next[level] = *before[level];
 		*before[level] = gap;
 	}
+	gaps->count++;
 	return gap;
 }
 
@@ -91,6 +115,7 @@ unlink_gap(SluiceGaps *gaps, SluiceGap *gap)
 	find_links(gaps, gap->to, before);
 	for (int level = 0; level < SLUICE_GAPS_HEIGHT && *before[level] == gap; level++)
 		*before[level] = gap->next[level];
+	gaps->count--;
 	free(gap);
 }
 
@@ -108,9 +133,18 @@ sluice_gaps_add_stored(SluiceGaps *gaps, uint64_t from, uint64_t to, int reason,
 }
 
 static bool
-may_join(const SluiceGap *gap, int reason)
+is_of_option(int reason)
 {
-	return gap->reason == reason && !gap->inherited && !gap->sent;
+	return reason == SLUICE_REASON_FULL || reason == SLUICE_REASON_NEWEST || reason == SLUICE_REASON_COMPACTED;
+}
+
+static bool
+may_join(const SluiceGaps *gaps, const SluiceGap *gap, int reason)
+{
+	if (gap->inherited || gap->sent)
+		return false;
+	return gap->reason == reason ||
+		(gaps->count >= SLUICE_GAPS_EXACT && is_of_option(gap->reason) && is_of_option(reason));
 }
 
 bool
@@ -121,9 +155,9 @@ sluice_gaps_declare(SluiceGaps *gaps, uint64_t from, uint64_t to, int reason, Sl
 
 	if (!sluice_amendments_reserve(amendments, 2))
 		return false;
-	if (before != NULL && !may_join(before, reason))
+	if (before != NULL && !may_join(gaps, before, reason))
 		before = NULL;
-	if (after != NULL && !may_join(after, reason))
+	if (after != NULL && !may_join(gaps, after, reason))
 		after = NULL;
 	if (before != NULL)
 	{
@@ -166,7 +200,10 @@ sluice_gaps_take(SluiceGaps *gaps, SluiceGaps *lower)
 		lower->first[level] = NULL;
 	}
 	gaps->total += lower->total;
+	gaps->count += lower->count;
 	lower->total = 0;
+	lower->count = 0;
+	forget_run(gaps);
 }
 
 void
@@ -179,8 +216,11 @@ sluice_gaps_remove_through(SluiceGaps *gaps, uint64_t sequence)
 		gaps->total -= gap->to - gap->from + 1;
 		for (int level = 0; level < SLUICE_GAPS_HEIGHT && gaps->first[level] == gap; level++)
 			gaps->first[level] = gap->next[level];
+		gaps->count--;
 		free(gap);
 	}
+	if (gaps->run_from <= sequence)
+		forget_run(gaps);
 	if (gap != NULL && gap->from <= sequence)
 	{
 		gaps->total -= sequence - gap->from + 1;
@@ -193,6 +233,7 @@ sluice_gaps_remove_above(SluiceGaps *gaps, uint64_t sequence)
 {
 	SluiceGap  *gap;
 
+	forget_run(gaps);
 	while ((gap = sluice_gaps_find(gaps, sequence + 1)) != NULL)
 	{
 		if (gap->from <= sequence)

@@ -15,6 +15,9 @@
 
 #define SLUICE_GAPS_HEIGHT 12
 
+/* So many gaps are kept apart by reason. */
+#define SLUICE_GAPS_EXACT 1024
+
 typedef struct SluiceGap
 {
 	uint64_t	from;
@@ -30,6 +33,9 @@ typedef struct SluiceGaps
 {
 	SluiceGap  *first[SLUICE_GAPS_HEIGHT];
 	uint64_t	total;			/* sequences in all of them */
+	size_t		count;
+	uint64_t	run_from;		/* all from here on are in gaps, below run_end: what was found last */
+	uint64_t	run_end;
 	uint32_t	random;
 } SluiceGaps;
 
@@ -41,10 +47,17 @@ extern SluiceGap *sluice_gaps_find(const SluiceGaps *gaps, uint64_t sequence);
 /* The gap that has sequence, or NULL. */
 extern SluiceGap *sluice_gaps_at(const SluiceGaps *gaps, uint64_t sequence);
 
+/* The first one at or above sequence that is in no gap.  Remembered, as it is asked for often from the same place. */
+extern uint64_t sluice_gaps_run_end(SluiceGaps *gaps, uint64_t sequence);
+
 /* As it is in the store; not overlapping others.  False: out of memory. */
 extern bool sluice_gaps_add_stored(SluiceGaps *gaps, uint64_t from, uint64_t to, int reason, bool inherited);
 
-/* These sequences, in no gap so far, and not sent: joined to its neighbours where it can be.  False: out of memory, nothing changed. */
+/*
+ * These sequences, in no gap so far, and not sent: joined to its neighbours where it can be.  False: out of memory, nothing changed.
+ * Among very many gaps one that an option of the producer made takes the reason of a
+ * neighbour that another option made: so there are not many more gaps than records between them.
+ */
 extern bool sluice_gaps_declare(SluiceGaps *gaps, uint64_t from, uint64_t to, int reason, SluiceAmendments *amendments);
 
 /* All of `lower`, which lies below all of these, is here then, and not there. */

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "../sluice.h"
 #include "gaps.h"
 
 #define LAST 400
@@ -46,6 +47,17 @@ are_joined(const SluiceGaps *gaps)
 	return true;
 }
 
+/* The end of the run that begins at sequence is where the array says; low: below it all are gone. */
+static bool
+is_run_end(SluiceGaps *gaps, const int reasons[LAST + 2], uint64_t sequence)
+{
+	uint64_t	end = sequence;
+
+	while (reasons[end] != 0)
+		end++;
+	return sluice_gaps_run_end(gaps, sequence) == end;
+}
+
 static void
 test_random(void)
 {
@@ -76,11 +88,11 @@ test_random(void)
 			memset(reasons, 0, (low + 1) * sizeof(int));
 		}
 		amendments.count = 0;
-		good = good && same(&gaps, reasons) && are_joined(&gaps);
+		good = good && same(&gaps, reasons) && are_joined(&gaps) && is_run_end(&gaps, reasons, 1 + chance(i % 2 ? 3 : LAST));
 	}
 	ok(good, "gaps are what was declared, joined, and cut");
 	sluice_gaps_free(&gaps);
-	ok(gaps.total == 0 && sluice_gaps_find(&gaps, 0) == NULL, "and nothing is left");
+	ok(gaps.total == 0 && gaps.count == 0 && sluice_gaps_find(&gaps, 0) == NULL, "and nothing is left");
 	sluice_amendments_free(&amendments);
 }
 
@@ -112,10 +124,32 @@ test_joining(void)
 	sluice_amendments_free(&amendments);
 }
 
+/* Among very many, options' reasons give way: else every record could leave a gap of its own. */
+static void
+test_many(void)
+{
+	SluiceGaps	gaps = {.total = 0};
+	SluiceAmendments amendments = {.count = 0};
+	uint64_t	sequence = 1;
+
+	for (; gaps.count < SLUICE_GAPS_EXACT; sequence++)
+		sluice_gaps_declare(&gaps, sequence, sequence, sequence % 2 ? SLUICE_REASON_FULL : SLUICE_REASON_COMPACTED, &amendments);
+	ok(sequence == SLUICE_GAPS_EXACT + 1, "reasons are told apart");
+	for (; sequence < 10000; sequence++)
+		sluice_gaps_declare(&gaps, sequence, sequence, sequence % 2 ? SLUICE_REASON_FULL : SLUICE_REASON_COMPACTED, &amendments);
+	ok(gaps.count == SLUICE_GAPS_EXACT && gaps.total == 9999 && sluice_gaps_run_end(&gaps, 1) == 10000,
+	   "but the number of gaps is bounded");
+	sluice_gaps_declare(&gaps, 10000, 10000, SLUICE_REASON_DAMAGED, &amendments);
+	ok(sluice_gaps_at(&gaps, 10000)->reason == SLUICE_REASON_DAMAGED, "what is lost is always told apart");
+	sluice_gaps_free(&gaps);
+	sluice_amendments_free(&amendments);
+}
+
 int
 main(void)
 {
 	test_random();
 	test_joining();
+	test_many();
 	return done_testing();
 }
