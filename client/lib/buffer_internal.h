@@ -111,7 +111,7 @@ struct SluiceBuffer
 	uint64_t	reserved_at;	/* `next` when that was measured */
 	unsigned	captures;		/* of groups; not 0 */
 	bool		failing;		/* the last transaction did; the writer's */
-	bool		may_compact;	/* the store ran empty */
+	bool		may_compact;	/* the store ran empty, or is just open */
 
 	/* the publisher */
 	bool		connected;

@@ -176,6 +176,7 @@ take_inventory(SluiceBuffer *buffer)
 	/* Of what was settled something may still be there; finding out is as dear as removing it. */
 	buffer->stored_first = acked > 0 ? 0 : buffer->stored_first;
 	buffer->written = buffer->next - 1;
+	buffer->may_compact = true;	/* the last run may have had no time for it */
 	buffer->mark = buffer->next - 1;
 	buffer->reserved_at = buffer->next;
 	return inventory.code;

@@ -260,6 +260,8 @@ writer_main(void *argument)
 	run(buffer, &group);
 	finish(buffer, &group);
 	pthread_mutex_unlock(&buffer->lock);
+	if (buffer->failure == SLUICE_OK)
+		compact_store(buffer);
 	sluice_amendments_free(&group.amendments);
 	return NULL;
 }

@@ -250,7 +250,7 @@ try_all(const uint8_t *id, const char *original, size_t size, int (*change) (cha
 				printf("# wrong: change %d\n", i);
 		}
 		fflush(stdout);
-		_exit(write(pipes[1], counts, sizeof(counts)) != sizeof(counts));
+		_exit(write(pipes[1], counts, sizeof(counts)) == sizeof(counts) ? 0 : 1);
 	}
 	close(pipes[1]);
 	if (read(pipes[0], outcomes, 4 * sizeof(int)) != (ssize_t) (4 * sizeof(int)))
