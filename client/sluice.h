@@ -160,7 +160,9 @@ typedef struct sluice_delivery
  * Called by a thread of the library, in sequence order, when verdicts have come;
  * it must not block for long and must not call sluice_producer_close().  After
  * a crash of this process some verdicts are told again, and those of records that
- * were settled just before it are never told ("at least once" holds for the records, not for this call).
+ * were settled just before it are never told.  Of an acknowledgement that was lost with its
+ * connection only dead letters are known as such, up to 1,000 of them: the others before the last of these are told as
+ * stored, though some may be duplicates or filtered; what is beyond it is not told ("at least once" holds for the records, not for this call).
  */
 typedef void (*sluice_delivery_callback) (void *argument, const sluice_delivery *delivery);
 SLUICE_API void sluice_options_on_delivery(sluice_options *options, sluice_delivery_callback callback, void *argument);

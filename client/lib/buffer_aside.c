@@ -174,15 +174,31 @@ set_aside(SluiceBuffer *buffer, SluiceBlock *block, const Large *large)
 	return code;
 }
 
+/*
+ * With durability each what is staged may still be taken back, and its number be given to another
+ * record: so all of the block is to be written first.  What comes after that was admitted by the limit.
+ */
+static int
+wait_for_block(SluiceBuffer *buffer, const SluiceBlock *block)
+{
+	uint64_t	last = block->last;
+	int			code = SLUICE_OK;
+
+	while (code == SLUICE_OK && sluice_buffer_is_each(buffer) && buffer->written < last)
+		code = sluice_writer_ask(buffer, &buffer->wants.state);
+	return code;
+}
+
 /* The whole block is claimed meanwhile, so that nothing of it is dropped. */
 int
 sluice_buffer_set_aside(SluiceBuffer *buffer, SluiceBlock *block, uint64_t from)
 {
 	uint64_t	claimed;
-	int			code = SLUICE_OK;
+	int			code;
 	bool		found = true;
 
 	pthread_mutex_lock(&buffer->lock);
+	code = wait_for_block(buffer, block);
 	claimed = buffer->claimed;
 	buffer->claimed = buffer->next - 1;
 	pthread_mutex_unlock(&buffer->lock);

@@ -183,9 +183,9 @@ extern int sluice_buffer_note_entity(SluiceBuffer *buffer, const sluice_record *
 
 /* ---- buffer_settle.c ---- */
 
-/* Verdicts up to `through`; an Opened's say less than an Ack's.  The publisher's thread, no lock held. */
+/* Verdicts up to `through`; an Opened's (NULL: an Ack's) say less.  The publisher's thread, no lock held. */
 extern void sluice_buffer_settle_through(SluiceBuffer *buffer, uint64_t through, const SluiceSettled *exceptions,
-										 size_t nexceptions, const uint64_t *dead, size_t ndead, bool opened);
+										 size_t nexceptions, const SluiceOpened *opened);
 
 /* ---- buffer_revive.c ---- */
 

@@ -41,13 +41,15 @@ sum_stored(void *argument, const SluiceStoreRecord *record)
 	return false;
 }
 
-/* Held also where it is settled and was not removed yet. */
+/* Held also where it is settled and was not removed yet; not where a gap has its number, whatever the store still has. */
 static int
 sum_held(SluiceBuffer *buffer, Sum *sum)
 {
 	SluiceBlock *block;
+	bool		given_up;
 
 	pthread_mutex_lock(&buffer->lock);
+	given_up = sluice_gaps_at(&buffer->gaps, sum->sequence) != NULL;
 	block = sluice_blocks_at(&buffer->blocks, sum->sequence);
 	if (block != NULL && block->content != NULL && sluice_block_holds(block, sum->sequence))
 	{
@@ -56,7 +58,7 @@ sum_held(SluiceBuffer *buffer, Sum *sum)
 		sum_entry(sum, block->content->bytes + record->offset, record->length);
 	}
 	pthread_mutex_unlock(&buffer->lock);
-	return sum->found ? SLUICE_OK : sluice_store_scan(buffer->store, sum->sequence, sum_stored, sum);
+	return sum->found || given_up ? SLUICE_OK : sluice_store_scan(buffer->store, sum->sequence, sum_stored, sum);
 }
 
 static int
@@ -172,6 +174,6 @@ sluice_buffer_opened(SluiceBuffer *buffer, const SluiceOpened *opened)
 
 	/* From here on nothing up to last_sequence is dropped: what the server says of it stands. */
 	begin_to_send(buffer, opened);
-	sluice_buffer_settle_through(buffer, opened->last_sequence, NULL, 0, opened->dead, opened->ndead, true);
+	sluice_buffer_settle_through(buffer, opened->last_sequence, NULL, 0, opened);
 	return SLUICE_OK;
 }

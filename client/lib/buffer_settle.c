@@ -17,6 +17,7 @@ typedef struct Verdicts
 	size_t		ndead;
 	size_t		next;			/* index in either */
 	bool		opened;
+	uint64_t	known_to;		/* above it an Opened did not say which are dead letters */
 	uint64_t	through;
 } Verdicts;
 
@@ -54,12 +55,19 @@ run_of_server(Verdicts *verdicts, uint64_t first, uint64_t last, Run *run)
 
 	run->gap = false;
 	run->delivery = (sluice_delivery) {first, last, SLUICE_VERDICT_STORED, SLUICE_REASON_NONE};
+	if (first > verdicts->known_to)
+	{
+		run->delivery.verdict = (sluice_verdict) 0;
+		return;
+	}
+	if (run->delivery.last > verdicts->known_to)
+		run->delivery.last = verdicts->known_to;
 	if (exception == first)
 	{
 		run->delivery.last = first;
 		run->delivery.verdict = verdict;
 	}
-	else if (exception <= last)
+	else if (exception <= run->delivery.last)
 		run->delivery.last = exception - 1;
 }
 
@@ -247,17 +255,23 @@ settle(SluiceBuffer *buffer, uint64_t through)
 
 void
 sluice_buffer_settle_through(SluiceBuffer *buffer, uint64_t through, const SluiceSettled *exceptions,
-							 size_t nexceptions, const uint64_t *dead, size_t ndead, bool opened)
+							 size_t nexceptions, const SluiceOpened *opened)
 {
 	Verdicts	verdicts = {
 		.exceptions = exceptions,
 		.nexceptions = nexceptions,
-		.dead = dead,
-		.ndead = ndead,
-		.opened = opened,
+		.opened = opened != NULL,
+		.known_to = UINT64_MAX,
 		.through = through
 	};
 
+	if (opened != NULL)
+	{
+		verdicts.dead = opened->dead;
+		verdicts.ndead = opened->ndead;
+		if (opened->more_dead)
+			verdicts.known_to = opened->ndead > 0 ? opened->dead[opened->ndead - 1] : 0;
+	}
 	pthread_mutex_lock(&buffer->lock);
 	if (through > buffer->acked)
 	{
@@ -291,6 +305,6 @@ sluice_buffer_settle(SluiceBuffer *buffer, uint64_t through, const SluiceSettled
 {
 	if (!fits(buffer, through, exceptions, nexceptions))
 		return SLUICE_ERROR_PROTOCOL;
-	sluice_buffer_settle_through(buffer, through, exceptions, nexceptions, NULL, 0, false);
+	sluice_buffer_settle_through(buffer, through, exceptions, nexceptions, NULL);
 	return SLUICE_OK;
 }

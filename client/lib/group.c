@@ -265,6 +265,7 @@ remove_settled(SluiceStore *store, SluiceGroup *group)
 	return code;
 }
 
+/* What goes first makes room for what comes. */
 static int
 write_all(SluiceStore *store, SluiceGroup *group)
 {
@@ -273,11 +274,11 @@ write_all(SluiceStore *store, SluiceGroup *group)
 	if (code == SLUICE_OK)
 		code = write_amendments(store, &group->amendments, false);
 	if (code == SLUICE_OK)
+		code = remove_settled(store, group);
+	if (code == SLUICE_OK)
 		code = write_blocks(store, group);
 	if (code == SLUICE_OK)
 		code = write_amendments(store, &group->amendments, true);
-	if (code == SLUICE_OK)
-		code = remove_settled(store, group);
 	if (code == SLUICE_OK)
 		code = sluice_store_put_state(store, &group->state);
 	if (code == SLUICE_OK)
@@ -416,6 +417,8 @@ sluice_group_write(SluiceBuffer *buffer, SluiceGroup *group, uint64_t through, b
 		count_success(buffer, group);
 	else
 		count_failure(buffer, code);
+	if (buffer->waiters != NULL)
+		group->more = false;	/* they want a transaction of their own first */
 	pthread_cond_broadcast(&buffer->committed);
 	pthread_mutex_unlock(&buffer->lock);
 	pthread_mutex_unlock(&buffer->store_lock);

@@ -108,12 +108,12 @@ compact_store(SluiceBuffer *buffer)
 	pthread_mutex_unlock(&buffer->store_lock);
 }
 
-/* What was wanted was done, or failed; the lock is held. */
+/* What was wanted was done, at least in part, or failed; the lock is held. */
 static void
-finish_wants(SluiceBuffer *buffer, bool gaps, int code)
+finish_wants(SluiceBuffer *buffer, bool gaps, bool done)
 {
 	pthread_cond_broadcast(&buffer->committed);
-	if (buffer->wants_ready && code == SLUICE_OK && (gaps || sluice_buffer_is_each(buffer)))
+	if (buffer->wants_ready && done && (gaps || sluice_buffer_is_each(buffer)))
 		sluice_buffer_call_ready(buffer);
 }
 
@@ -144,14 +144,19 @@ work(SluiceBuffer *buffer, SluiceGroup *group, bool tick)
 	bool		clean = buffer->stopping;
 	bool		gaps = wants.gaps || buffer->amendments.count > 0 || group->amendments.count > 0;
 	bool		write = has_work(buffer, through) || group->amendments.count > 0 || quiet || clean;
+	bool		done = true;
 	int			code = SLUICE_OK;
 
 	buffer->wants = (SluiceWants) {.numbers = wants.numbers};
 	if (write)
 	{
 		pthread_mutex_unlock(&buffer->lock);
+		done = false;
 		do
+		{
 			code = sluice_group_write(buffer, group, through, clean);
+			done |= code == SLUICE_OK;
+		}
 		while (code == SLUICE_OK && group->more);
 		tell_of_disk(buffer, code);
 		pthread_mutex_lock(&buffer->lock);
@@ -165,7 +170,7 @@ work(SluiceBuffer *buffer, SluiceGroup *group, bool tick)
 		compact_store(buffer);
 		pthread_mutex_lock(&buffer->lock);
 	}
-	finish_wants(buffer, gaps, code);
+	finish_wants(buffer, gaps, done);
 	return code;
 }
 

@@ -263,6 +263,85 @@ test_nonces(void)
 	directory_remove(directory);
 }
 
+static bool
+copy_record(void *argument, const SluiceStoreRecord *record)
+{
+	SluiceStoreRecord *copy = argument;
+	uint8_t    *bytes = malloc(record->length);
+
+	memcpy(bytes, record->bytes, record->length);
+	*copy = (SluiceStoreRecord) {.sequence = record->sequence, .bytes = bytes, .length = record->length};
+	return false;
+}
+
+/* The gap of the stream before was sent, and its acknowledgement lost, while the store has a record of that number. */
+static void
+test_rebind_cut(void)
+{
+	SluiceStoreRecord left = {.bytes = NULL};
+
+	begin(SLUICE_DURABILITY_INTERVAL);
+	settings.interval = 3600 * SLUICE_SECOND;
+	open_buffer();
+	put_range(1, 10);
+	reopen();
+	sluice_store_scan(buffer->store, 10, copy_record, &left);
+	connect_buffer();
+	drain();
+	sluice_buffer_disconnected(buffer);
+	free(server.fates);
+	server_begin(&server);
+	server.uid[0] = 99;
+	put(11);
+	ok(connect_buffer() == SLUICE_ERROR_REFUSED && sluice_buffer_rebind(buffer) == SLUICE_OK && connect_buffer() == SLUICE_OK,
+	   "another stream is gone on with");
+	while (server.last < 10)
+		server_add(&server, (Fate) {0, SLUICE_VERDICT_DROPPED, SLUICE_REASON_PREVIOUS_STREAM}, 0);
+	buffer->run_sent = 10;
+	pthread_mutex_lock(&buffer->store_lock);
+	ok(sluice_store_begin(buffer->store) == SLUICE_OK && sluice_store_put(buffer->store, &left) == SLUICE_OK &&
+	   sluice_store_commit(buffer->store) == SLUICE_OK, "a record is still there");
+	pthread_mutex_unlock(&buffer->store_lock);
+	free((void *) left.bytes);
+	sluice_buffer_disconnected(buffer);
+	ok(connect_buffer() == SLUICE_OK && drain() && has(11, 11, 0), "also where the connection ends just after it was told of the old one");
+	close_buffer();
+	directory_remove(directory);
+}
+
+static int
+always_dead(void *argument)
+{
+	(void) argument;
+	return SLUICE_VERDICT_DEAD_LETTERED;
+}
+
+/* More dead letters than an Opened can name. */
+static void
+test_many_dead(void)
+{
+	static SluiceSettled exceptions[3000];
+	size_t		nexceptions;
+	SluiceOutgoing outgoing;
+	int64_t		due;
+
+	begin(SLUICE_DURABILITY_INTERVAL);
+	open_buffer();
+	connect_buffer();
+	put_range(1, 1500);
+	while (server.last < 1500 && sluice_buffer_next(buffer, 0, &outgoing, &due))
+	{
+		server_take(&server, outgoing.bytes, outgoing.length, always_dead, NULL, exceptions, &nexceptions);
+		sluice_buffer_sent(buffer, &outgoing);
+	}
+	sluice_buffer_disconnected(buffer);
+	connect_buffer();
+	ok(buffer->acked == 1500 && ntold == 1 && is_told(1, 1000, SLUICE_VERDICT_DEAD_LETTERED, SLUICE_REASON_NONE),
+	   "what an Opened leaves open is not told as stored");
+	close_buffer();
+	directory_remove(directory);
+}
+
 int
 main(void)
 {
@@ -273,6 +352,8 @@ main(void)
 	test_lost_by_server(SLUICE_DURABILITY_EACH);
 	test_held();
 	test_rebind();
+	test_rebind_cut();
+	test_many_dead();
 	test_sent();
 	test_nonces();
 	free(server.fates);

@@ -91,6 +91,7 @@ server_open(Server *server, const SluiceOpening *opening, SluiceOpened *opened)
 		if (server->fates[s - 1].verdict == SLUICE_VERDICT_DEAD_LETTERED)
 			server->dead[opened->ndead++] = s;
 	}
+	opened->more_dead = opened->ndead == 1000;
 	opened->record_bytes = server->record_bytes;
 	opened->batch_bytes = server->batch_bytes;
 	opened->batch_records = server->batch_records;
