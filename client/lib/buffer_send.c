@@ -265,6 +265,7 @@ typedef struct Copy
 	SluiceBuffer *buffer;
 	uint8_t    *at;
 	uint8_t    *end;
+	uint8_t    *limit;			/* of what the server takes; only a single record may go beyond it */
 	uint64_t	next;
 	uint64_t	to;				/* of the piece in the store */
 	uint32_t	records;
@@ -284,7 +285,8 @@ copy_stored(void *argument, const SluiceStoreRecord *record)
 		copy->missing = (record->sequence <= copy->to ? record->sequence : copy->to + 1) - copy->next;
 		return false;
 	}
-	if (record->length > (size_t) (copy->end - copy->at))
+	if (record->length > (size_t) (copy->end - copy->at) ||
+		(copy->records + copy->gaps > 0 && copy->at + record->length > copy->limit))
 	{
 		copy->full = true;
 		return false;
@@ -411,6 +413,7 @@ put_together(SluiceBuffer *buffer, const Plan *plan, SluiceOutgoing *outgoing, i
 	{
 		copy.at = buffer->outgoing + SLUICE_BATCH_HEADER_MAX;
 		copy.end = copy.at + size;
+		copy.limit = copy.at + plan->room;
 		copy_pieces(&copy, plan);
 		frame(buffer, &copy, outgoing);
 	}

@@ -73,9 +73,28 @@ test_memory(bool hot, const char *name)
 	directory_remove(directory);
 }
 
+/* What lies together in the store need not fit together into what the server takes. */
+static void
+test_large(uint64_t limit, size_t large, const char *name)
+{
+	begin(SLUICE_DURABILITY_INTERVAL);
+	server.record_bytes = server.batch_bytes = limit;
+	open_buffer();
+	for (uint64_t id = 1; id <= 50; id++)
+		put_sized(id, 1000, NULL, NULL);
+	put_sized(51, large, NULL, NULL);
+	reopen();
+	connect_buffer();
+	ok(drain() && server.wrong == NULL && has(1, 51, 0), name);
+	close_buffer();
+	directory_remove(directory);
+}
+
 int
 main(void)
 {
+	test_large(1 << 20, 1000000, "a large record behind small ones is sent alone");
+	test_large(32768, 1000, "a block of records is sent in parts where the server takes less");
 	test_successor(SLUICE_DURABILITY_INTERVAL, true, "interval: compaction takes a stored record with the write of its successor");
 	test_successor(SLUICE_DURABILITY_INTERVAL, false, "so does a full buffer");
 	test_successor(SLUICE_DURABILITY_NONE, true, "none: compaction takes a stored record with the write of its successor");
