@@ -125,6 +125,8 @@ attach_fd(SluiceStore *store, int fd, bool check_pages)
 
 	if (rc != SLUICE_OK)
 		return sluice_store_fail(store, false, rc, "%s", error.text);
+	if (!read_only(store) && (rc = sluice_store_directory_make_lock(store)) != SLUICE_OK)
+		return rc;
 	rc = open_env(store, store->directory, map_size(store, &meta, page),
 				  MDB_NOTLS | (read_only(store) ? MDB_RDONLY : 0));
 	if (rc != SLUICE_OK)

@@ -58,6 +58,9 @@ sluice_store_directory_sync(SluiceStore *store)
 	return rc;
 }
 
+/* Of lock.mdb: LMDB's header and its table of readers, as it is by default. */
+#define LOCK_SIZE 8192
+
 int
 sluice_store_directory_make(SluiceStore *store)
 {
@@ -95,6 +98,29 @@ sluice_store_directory_lock(SluiceStore *store)
 		return sluice_store_fail(store, false, SLUICE_ERROR_LOCKED, "the buffer \"%s\" is in use by another process",
 								 store->directory);
 	return fail_path(store, "lock", path);
+}
+
+/*
+ * LMDB stores into its mapping of lock.mdb, which it makes as a file of holes: where the disk is full that
+ * would be a SIGBUS.  So it finds one that has its blocks.
+ */
+int
+sluice_store_directory_make_lock(SluiceStore *store)
+{
+	char		path[SLUICE_STORE_PATH_MAX];
+	int			fd;
+	int			rc;
+
+	sluice_store_path(store, "lock.mdb", path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fail_path(store, "open", path);
+	rc = posix_fallocate(fd, 0, LOCK_SIZE);
+	close(fd);
+	if (rc == 0)
+		return SLUICE_OK;
+	errno = rc;
+	return fail_path(store, "allocate", path);
 }
 
 /* Without anything in it, it is what an interrupted creation by other means left. */

@@ -89,6 +89,7 @@ extern void sluice_store_close_env(SluiceStore *store);
 extern void sluice_store_path(const SluiceStore *store, const char *name, char path[SLUICE_STORE_PATH_MAX]);
 extern int sluice_store_directory_make(SluiceStore *store);
 extern int sluice_store_directory_lock(SluiceStore *store);
+extern int sluice_store_directory_make_lock(SluiceStore *store);	/* LMDB's, before it is opened */
 extern int sluice_store_directory_sync(SluiceStore *store);
 
 /* Is there a data.mdb with anything in it? */

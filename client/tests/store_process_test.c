@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 typedef struct Peeker
@@ -242,10 +243,40 @@ test_readers(void)
 	sluice_store_close(store);
 }
 
+static bool
+lock_has_blocks(void)
+{
+	char		path[sizeof(directory) + 16];
+	struct stat status;
+
+	snprintf(path, sizeof(path), "%s/lock.mdb", directory);
+	return stat(path, &status) == 0 && status.st_size >= 8192 && status.st_blocks * 512 >= status.st_size;
+}
+
+/* A page of it that the disk has no block for would be a SIGBUS. */
+static void
+test_lock_file(void)
+{
+	SluiceStore *store;
+	char		path[sizeof(directory) + 16];
+
+	begin_new();
+	store = open_own();
+	ok(lock_has_blocks(), "the file of LMDB's locks has its blocks");
+	ok(sluice_store_compact(store) == SLUICE_OK && lock_has_blocks(), "also where compaction has made it anew");
+	sluice_store_close(store);
+	snprintf(path, sizeof(path), "%s/lock.mdb", directory);
+	ok(unlink(path) == 0, "and where a restored backup has none");
+	store = open_own();
+	ok(lock_has_blocks(), "it is made with them");
+	sluice_store_close(store);
+}
+
 int
 main(void)
 {
 	directory_make(directory);
+	test_lock_file();
 	test_peeker();
 	test_killed_writer();
 	test_readers();
