@@ -24,10 +24,12 @@
  * Threads.  A producer may be used by any number of threads at once, until one of them
  * closes it; options by one at a time.  The library's own threads block all signals.
  * Fork.  A child of a process with an open producer must not use it, nor close it; it may exec.
+ * As long as it does not, the buffer stays locked, also when the parent has ended.
  * File systems.  The buffer is an LMDB database: not on a network file system.
  * Errors.  Functions that return int return SLUICE_OK (0) or one of the errors below;
  * sluice_error_class() tells whether to try again, to mend the call, or to give up.
- * Memory.  Bounded by the options memory (records on their way from and to the disk) and by what gRPC needs.
+ * Memory.  Bounded by the options memory (records on their way from and to the disk), max_records (a few bytes
+ * for each block of records on disk, for gaps and entities), and by what gRPC needs.
  */
 #ifndef SLUICE_H
 #define SLUICE_H
@@ -158,7 +160,8 @@ typedef struct sluice_delivery
 
 /*
  * Called by a thread of the library, in sequence order, when verdicts have come;
- * it must not block for long and must not call sluice_producer_close().  After
+ * it must not block for long, and not call sluice_producer_close(), sluice_flush(), nor
+ * sluice_send() where that may wait (durability each; full = block).  After
  * a crash of this process some verdicts are told again, and those of records that
  * were settled just before it are never told.  Of an acknowledgement that was lost with its
  * connection only dead letters are known as such, up to 1,000 of them: the others before the last of these are told as
@@ -167,7 +170,7 @@ typedef struct sluice_delivery
 typedef void (*sluice_delivery_callback) (void *argument, const sluice_delivery *delivery);
 SLUICE_API void sluice_options_on_delivery(sluice_options *options, sluice_delivery_callback callback, void *argument);
 
-/* What happens to the connection and to the buffer, for a log.  Called by threads of the library; text is good for the call. */
+/* What happens to the connection and to the buffer, for a log.  Called by threads of the library; text is good for the call.  It must not call anything of the producer. */
 typedef enum sluice_level
 {
 	SLUICE_LEVEL_INFO = 0,
