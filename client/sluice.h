@@ -66,7 +66,7 @@ typedef enum sluice_class
 	X(ERROR_DISK, 2, RETRY, "the buffer could not be written to disk") \
 	X(ERROR_MEMORY, 3, RETRY, "out of memory") \
 	X(ERROR_TIMEOUT, 4, RETRY, "the time is over") \
-	X(ERROR_LOCKED, 5, RETRY, "the buffer is in use by another process") \
+	X(ERROR_LOCKED, 5, RETRY, "the buffer is in use") \
 	X(ERROR_REFUSED, 6, RETRY, "the server refuses") \
 	X(ERROR_INVALID, 20, INPUT, "an argument is not valid") \
 	X(ERROR_OPTION, 21, INPUT, "an option is not valid") \
@@ -188,9 +188,11 @@ typedef struct sluice_producer sluice_producer;
  * Open the buffer (making it where there is none) and begin to send what is in it.
  * Does not wait for a connection.  options are copied.  On an error *producer is NULL and
  * message (may be NULL) has a sentence for people.
- * ERROR_OPTION, ERROR_LOCKED, ERROR_DISK (also where the directory that the buffer's is to be
+ * ERROR_OPTION, ERROR_INVALID (options or producer is NULL), ERROR_LOCKED (by another process, or open in this
+ * one), ERROR_DISK (also where the directory that the buffer's is to be
  * made in is not there), ERROR_MEMORY, ERROR_VERSION; ERROR_FENCED, ERROR_FORKED where it was so the last
- * time.  A damaged buffer is set aside whole, reported by the log callback, and a new one is begun.
+ * time.  A damaged buffer is set aside whole, reported by the log callback, and a new one is begun; ERROR_DAMAGED
+ * where it became so while it was being opened.  The callbacks may be called before this returns.
  */
 SLUICE_API int sluice_producer_open(const sluice_options *options, sluice_producer **producer,
 									char *message, size_t message_size);
@@ -268,9 +270,10 @@ SLUICE_API void sluice_producer_message(sluice_producer *producer, char *message
 /*
  * Try to deliver what is buffered for at most timeout milliseconds (-1: for
  * ever, 0: not at all), then close.  What is left stays in the buffer for the next
- * run.  ERROR_TIMEOUT: something is left.  ERROR_DISK, ERROR_MEMORY: what is left could not be
+ * run.  ERROR_TIMEOUT, ERROR_FENCED, ERROR_FORKED: something is left.  ERROR_DISK, ERROR_MEMORY: what is left could not be
  * written, though that was tried for a while: what was not on disk before is lost, and the next run
- * declares it so.  The producer is gone whatever is returned.
+ * declares it so.  The producer is gone whatever is returned, but for ERROR_CLOSED: it is NULL, or was opened by the
+ * process that this one is a child of.
  * No thread may begin a call with the producer any more once this was called.  Those that are
  * waiting in sluice_send() or sluice_flush() by then return, with ERROR_CLOSED at the
  * latest when the time is over, before the producer goes.
@@ -281,8 +284,9 @@ SLUICE_API int sluice_producer_close(sluice_producer *producer, int64_t timeout)
 
 /*
  * Two of these calls work while another process has it open, as is said there.  In
- * the process that has it open none of them may be called with its directory, nor two of
- * them at once: LMDB's locks are the process's.
+ * the process that has it open, and while another of these calls is at work on it in this process,
+ * all of them return ERROR_LOCKED: LMDB's locks are the process's.  For a producer of one's own there
+ * is sluice_producer_statistics().
  */
 
 /* Called for each finding; error: it must be repaired. */
@@ -308,7 +312,7 @@ typedef struct sluice_buffer_statistics
 	uint64_t	server_sequence;	/* fenced, forked: the server's last sequence */
 } sluice_buffer_statistics;
 
-/* Also while another process has it open. */
+/* Also while another process has it open.  Errors as of sluice_buffer_check(), ERROR_MEMORY, ERROR_INVALID. */
 SLUICE_API int sluice_buffer_read_statistics(const char *directory, sluice_buffer_statistics *statistics, size_t size);
 
 typedef struct sluice_buffered
@@ -328,7 +332,7 @@ typedef struct sluice_buffered
 /* Called for each record; false ends it. */
 typedef bool (*sluice_dump_callback) (void *argument, const sluice_buffered *record);
 
-/* All records in sequence order, then the dead letters.  Also while another process has it open. */
+/* All records in sequence order, then the dead letters.  Also while another process has it open.  Errors as above. */
 SLUICE_API int sluice_buffer_dump(const char *directory, sluice_dump_callback callback, void *argument);
 
 /* What to do with records that both copies of a fenced or forked buffer hold. */

@@ -125,7 +125,7 @@ attach_fd(SluiceStore *store, int fd, bool check_pages)
 
 	if (rc != SLUICE_OK)
 		return sluice_store_fail(store, false, rc, "%s", error.text);
-	if (!read_only(store) && (rc = sluice_store_directory_make_lock(store)) != SLUICE_OK)
+	if ((rc = sluice_store_directory_make_lock(store, read_only(store))) != SLUICE_OK)
 		return rc;
 	rc = open_env(store, store->directory, map_size(store, &meta, page),
 				  MDB_NOTLS | (read_only(store) ? MDB_RDONLY : 0));
@@ -364,6 +364,8 @@ open_found(SluiceStore *store)
 
 	if (rc == SLUICE_OK && !there)
 		rc = sluice_store_fail(store, false, SLUICE_ERROR_NOT_FOUND, "there is no buffer in \"%s\"", store->directory);
+	if (rc == SLUICE_OK)
+		rc = sluice_store_register(store);
 	if (rc == SLUICE_OK && store->mode != SLUICE_STORE_PEEK)
 		rc = sluice_store_directory_lock(store);
 	if (rc == SLUICE_OK && store->mode == SLUICE_STORE_MEND)
@@ -379,6 +381,8 @@ open_mode(SluiceStore *store, const SluiceStoreSettings *settings, char *set_asi
 	if (store->mode != SLUICE_STORE_OWN)
 		return open_found(store);
 	rc = sluice_store_directory_make(store);
+	if (rc == SLUICE_OK)
+		rc = sluice_store_register(store);
 	if (rc == SLUICE_OK)
 		rc = sluice_store_directory_lock(store);
 	return rc == SLUICE_OK ? open_own(store, settings->stream, set_aside, set_aside_size) : rc;
@@ -434,6 +438,7 @@ sluice_store_close(SluiceStore *store)
 		return;
 	sluice_store_abort(store);
 	sluice_store_close_env(store);
+	sluice_store_unregister(store);
 	if (store->owner >= 0)
 		close(store->owner);
 	pthread_rwlock_destroy(&store->env_lock);

@@ -102,20 +102,23 @@ sluice_store_directory_lock(SluiceStore *store)
 
 /*
  * LMDB stores into its mapping of lock.mdb, which it makes as a file of holes: where the disk is full that
- * would be a SIGBUS.  So it finds one that has its blocks.
+ * would be a SIGBUS.  So it finds one that has its blocks.  One that has them is left alone: others may have it
+ * mapped.  Who only reads a read-only file system has none.
  */
 int
-sluice_store_directory_make_lock(SluiceStore *store)
+sluice_store_directory_make_lock(SluiceStore *store, bool read_only)
 {
 	char		path[SLUICE_STORE_PATH_MAX];
+	struct stat status;
 	int			fd;
-	int			rc;
+	int			rc = 0;
 
 	sluice_store_path(store, "lock.mdb", path);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return fail_path(store, "open", path);
-	rc = posix_fallocate(fd, 0, LOCK_SIZE);
+		return read_only && errno == EROFS ? SLUICE_OK : fail_path(store, "open", path);
+	if (fstat(fd, &status) != 0 || status.st_size < LOCK_SIZE || status.st_blocks * 512 < LOCK_SIZE)
+		rc = posix_fallocate(fd, 0, LOCK_SIZE);
 	close(fd);
 	if (rc == 0)
 		return SLUICE_OK;

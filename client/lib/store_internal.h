@@ -4,6 +4,7 @@
  *
  *	store.c				open, close; the environment and its reopening
  *	store_directory.c	files around it: directory, lock, leftovers, setting aside
+ *	store_registry.c	the directories that this process has open
  *	store_pages.c, store_meta.c		LMDB's pages looked at before LMDB trusts them
  *	store_transaction.c	begin, commit, abort, what is committed; errors; reading transactions
  *	store_state.c, store_records.c, store_gaps.c, store_dead.c		one named database each
@@ -20,6 +21,7 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "store.h"
 
@@ -37,12 +39,22 @@ typedef struct SluiceStoreTotals
 	uint64_t	dead;
 } SluiceStoreTotals;
 
+typedef struct SluiceStoreIdentity
+{
+	dev_t		device;			/* of the directory */
+	ino_t		inode;
+	pid_t		process;
+} SluiceStoreIdentity;
+
 struct SluiceStore
 {
 	char		directory[SLUICE_STORE_PATH_MAX - SLUICE_STORE_NAME_MAX];
 	SluiceStoreMode mode;
 	uint64_t	map_bytes;
 	int			owner;			/* file descriptor with the lock, or -1 */
+	SluiceStoreIdentity identity;
+	bool		is_registered;
+	SluiceStore *next_registered;
 
 	pthread_rwlock_t env_lock;
 	MDB_env    *env;			/* NULL: could not be opened again so far */
@@ -89,7 +101,7 @@ extern void sluice_store_close_env(SluiceStore *store);
 extern void sluice_store_path(const SluiceStore *store, const char *name, char path[SLUICE_STORE_PATH_MAX]);
 extern int sluice_store_directory_make(SluiceStore *store);
 extern int sluice_store_directory_lock(SluiceStore *store);
-extern int sluice_store_directory_make_lock(SluiceStore *store);	/* LMDB's, before it is opened */
+extern int sluice_store_directory_make_lock(SluiceStore *store, bool read_only);	/* LMDB's, before it is opened */
 extern int sluice_store_directory_sync(SluiceStore *store);
 
 /* Is there a data.mdb with anything in it? */
@@ -103,6 +115,12 @@ extern int sluice_store_directory_replace(SluiceStore *store, const char *name, 
 
 /* data.mdb goes into a directory of its own, whose path is returned. */
 extern int sluice_store_directory_set_aside(SluiceStore *store, char *path, size_t path_size);
+
+/* ---- store_registry.c ---- */
+
+/* Before anything of LMDB's is opened.  ERROR_LOCKED: this process has it open already. */
+extern int sluice_store_register(SluiceStore *store);
+extern void sluice_store_unregister(SluiceStore *store);	/* does nothing where it was not */
 
 /* ---- store_transaction.c ---- */
 

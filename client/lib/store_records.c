@@ -215,6 +215,7 @@ typedef struct RecordScan
 	SluiceStore *store;
 	SluiceStoreVisit visit;
 	void	   *argument;
+	uint64_t	next;			/* what comes before is done */
 } RecordScan;
 
 static bool
@@ -228,15 +229,30 @@ scan_entry(void *argument, uint64_t sequence, const MDB_val *value, int *code)
 		*code = damaged_record(scan->store, sequence);
 		return false;
 	}
+	scan->next = sequence + 1;
 	return scan->visit(scan->argument, &record);
 }
 
+/*
+ * What is damaged is so when a second transaction finds it damaged as well: the pages of the first
+ * may have been written over where somebody took away lock.mdb, which says that they are being read.
+ */
 int
 sluice_store_scan(SluiceStore *store, uint64_t from, SluiceStoreVisit visit, void *argument)
 {
-	RecordScan	scan = {.store = store, .visit = visit, .argument = argument};
+	RecordScan	scan = {.store = store, .visit = visit, .argument = argument, .next = from};
+	bool		again = false;
+	uint64_t	damaged = 0;
+	int			code;
 
-	return sluice_store_walk(store, store->records_db, from, scan_entry, &scan);
+	while ((code = sluice_store_walk(store, store->records_db, scan.next, scan_entry, &scan)) == SLUICE_ERROR_DAMAGED)
+	{
+		if (again && scan.next == damaged)
+			break;
+		again = true;
+		damaged = scan.next;
+	}
+	return code;
 }
 
 typedef struct RecordCount

@@ -4,9 +4,18 @@
 #include "tail.h"
 #include "tap.h"
 
+static bool
+dump_nothing(void *argument, const sluice_buffered *record)
+{
+	(void) argument;
+	(void) record;
+	return false;
+}
+
 static void
 test_look(void)
 {
+	SluiceStore *store;
 	char		directory[256];
 	sluice_buffer_statistics statistics;
 
@@ -23,6 +32,11 @@ test_look(void)
 	   statistics.condition == SLUICE_OK && statistics.dead_letters == 0, "its statistics");
 	ok(strncmp(dump(directory), "11:payload 11;12:payload 12/key 12;", 35) == 0 && strstr(dumped, "30:payload 30/key 30;") != NULL,
 	   "its records");
+	store = open_store(directory, SLUICE_STORE_MEND);
+	ok(sluice_buffer_read_statistics(directory, &statistics, sizeof(statistics)) == SLUICE_ERROR_LOCKED &&
+	   sluice_buffer_dump(directory, dump_nothing, NULL) == SLUICE_ERROR_LOCKED &&
+	   sluice_buffer_check(directory, note, NULL) == SLUICE_ERROR_LOCKED, "not one that this process has open");
+	sluice_store_close(store);
 	ok(sluice_buffer_check(NULL, note, NULL) == SLUICE_ERROR_INVALID && repair(directory, (sluice_repair) {0}) == SLUICE_ERROR_INVALID &&
 	   sluice_buffer_dump(directory, NULL, NULL) == SLUICE_ERROR_INVALID, "arguments that are not valid");
 	directory_remove(directory);

@@ -4,8 +4,11 @@
  */
 #include "store_model.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -270,6 +273,137 @@ test_lock_file(void)
 	store = open_own();
 	ok(lock_has_blocks(), "it is made with them");
 	sluice_store_close(store);
+	ok(unlink(path) == 0 && open_mode(SLUICE_STORE_PEEK, 0, &store) == SLUICE_OK && lock_has_blocks(), "also by who only looks");
+	sluice_store_close(store);
+}
+
+/* Until there is no room left. */
+static void
+fill_disk(void)
+{
+	static const char zeros[4096];
+	char		path[sizeof(directory) + 16];
+	int			fd;
+
+	snprintf(path, sizeof(path), "%s/filler", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	while (write(fd, zeros, sizeof(zeros)) > 0)
+		;
+	close(fd);
+}
+
+#define CANNOT_MOUNT 77
+
+/* In a process with mounts of its own.  Returns its exit code. */
+static int
+open_on_full_disk(SluiceStoreMode mode)
+{
+	SluiceStore *store;
+	char		path[sizeof(directory) + 16];
+
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+		mount("none", directory, "tmpfs", 0, "size=3m") != 0)
+		return CANNOT_MOUNT;
+	sluice_store_close(open_own());
+	snprintf(path, sizeof(path), "%s/lock.mdb", directory);
+	unlink(path);
+	fill_disk();
+	if (open_mode(mode, 0, &store) != SLUICE_ERROR_DISK)
+		return 1;
+	snprintf(path, sizeof(path), "%s/filler", directory);
+	unlink(path);
+	if (open_mode(mode, 0, &store) != SLUICE_OK)
+		return 2;
+	sluice_store_close(store);
+	return 0;
+}
+
+static void
+test_full_disk(SluiceStoreMode mode, const char *name)
+{
+	int			status = 0;
+	pid_t		process;
+
+	begin_new();
+	fflush(stdout);
+	process = fork();
+	if (process == 0)
+		_exit(open_on_full_disk(mode));
+	waitpid(process, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_MOUNT)
+		printf("# no file system could be mounted: not tested\n");
+	else if (!ok(status == 0, name))
+		printf("# status %#x\n", (unsigned int) status);
+}
+
+#define DAMAGED 200
+
+/* Wherever the file has the bytes of the record. */
+static int
+damage_copies(const SluiceStoreRecord *record)
+{
+	char		path[sizeof(directory) + 16];
+	size_t		size;
+	char	   *bytes = file_read(directory, "data.mdb", &size);
+	char	   *found = bytes;
+	int			copies = 0;
+	int			fd;
+
+	snprintf(path, sizeof(path), "%s/data.mdb", directory);
+	fd = open(path, O_WRONLY);
+	while ((found = memmem(found, size - (size_t) (found - bytes), record->bytes, record->length)) != NULL)
+		copies += pwrite(fd, "!", 1, found++ - bytes + 50) == 1;
+	close(fd);
+	free(bytes);
+	return copies;
+}
+
+typedef struct Overwriting
+{
+	SluiceStore *store;
+	uint64_t	last;
+	bool		put;
+} Overwriting;
+
+/* Before DAMAGED is read it is damaged, and, where `put`, written anew by a transaction that the reader does not see. */
+static bool
+overwrite(void *argument, const SluiceStoreRecord *record)
+{
+	Overwriting *overwriting = argument;
+	SluiceStoreRecord next;
+
+	overwriting->last++;
+	if (record->sequence != overwriting->last)
+		return false;
+	if (record->sequence == DAMAGED - 1)
+	{
+		next = make_record(DAMAGED, 100);
+		if (damage_copies(&next) == 0)
+			printf("# nothing was damaged\n");
+		if (overwriting->put &&
+			(sluice_store_begin(overwriting->store) != SLUICE_OK || sluice_store_put(overwriting->store, &next) != SLUICE_OK ||
+			 sluice_store_commit(overwriting->store) != SLUICE_OK))
+			printf("# it could not be written anew\n");
+	}
+	return true;
+}
+
+static void
+test_damaged_while_read(void)
+{
+	Overwriting overwriting = {.put = true};
+
+	begin_new();
+	memset(&model, 0, sizeof(model));
+	overwriting.store = open_own();
+	put_range(overwriting.store, &model, 1, 500, 100);
+	ok(sluice_store_scan(overwriting.store, 0, overwrite, &overwriting) == SLUICE_OK && overwriting.last == 500,
+	   "a record whose page was written over while it was read is read again");
+	overwriting.put = false;
+	overwriting.last = 0;
+	ok(sluice_store_scan(overwriting.store, 0, overwrite, &overwriting) == SLUICE_ERROR_DAMAGED && overwriting.last == DAMAGED - 1,
+	   "one that is damaged is damaged");
+	sluice_store_close(overwriting.store);
 }
 
 int
@@ -277,6 +411,9 @@ main(void)
 {
 	directory_make(directory);
 	test_lock_file();
+	test_full_disk(SLUICE_STORE_OWN, "a full disk without the file of locks is an error, not a signal");
+	test_full_disk(SLUICE_STORE_PEEK, "also for who only looks");
+	test_damaged_while_read();
 	test_peeker();
 	test_killed_writer();
 	test_readers();

@@ -24,9 +24,10 @@ test_basic(void)
 	model.next = 1;
 	ok(store_is(store, &model), "and nothing in it, and the next number is 1");
 	ok(open_mode(SLUICE_STORE_OWN, 0, &second) == SLUICE_ERROR_LOCKED && second == NULL, "it is locked");
-	ok(strstr(error.text, "in use by another process") != NULL, "which the message says");
+	ok(strstr(error.text, "in use by this process") != NULL, "which the message says");
 	ok(open_mode(SLUICE_STORE_MEND, 0, &second) == SLUICE_ERROR_LOCKED, "also to mend");
 	ok(open_mode(SLUICE_STORE_INSPECT, 0, &second) == SLUICE_ERROR_LOCKED, "also to inspect");
+	ok(open_mode(SLUICE_STORE_PEEK, 0, &second) == SLUICE_ERROR_LOCKED, "also, in the process that has it open, to peek");
 	ok(put_range(store, &model, 1, 1000, 20) && store_is(store, &model), "a thousand records are there after a commit");
 	sluice_store_close(store);
 	store = open_own();

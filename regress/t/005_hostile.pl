@@ -63,11 +63,10 @@ sub memory_kb
 	return $line =~ /(\d+)/ ? $1 : die "no $what\n";
 }
 
-# The kernel counts the peak anew from what the memory is now: what was freed has to be given back first.
+# The kernel counts the peak anew from what the memory is now.  (That freed memory goes back to the system is
+# unit/trim_test's; malloc may keep it for a while, to be used again.)
 sub peak_reset
 {
-	wait_until('memory is given back', sub { memory_kb('VmRSS') - $base < $kept_kb + $rest_kb }, 90)
-	  or die memory_kb('VmRSS') - $base . " kB are kept\n";
 	open my $file, '>', "/proc/$worker/clear_refs" or die "clear_refs: $!\n";
 	print $file "5\n";
 	close $file or die "clear_refs: $!\n";
@@ -126,7 +125,7 @@ subtest '160 MB in four calls' => sub {
 	is(join(' ', map { decode_json(${ $_->[0] })->{code} } @peers), join(' ', ('RESOURCE_EXHAUSTED') x 4), 'all end');
 	peak_ok($before, $quota_kb + $rest_kb, 'calls share the quota');
 	still_serves('160 MB');
-	ok(peak_reset(), 'memory is given back');
+	cmp_ok(memory_kb('VmRSS') - $base, '<', $quota_kb + $rest_kb, 'and what is kept does not add up');
 };
 
 subtest '1,000 idle calls' => sub {

@@ -57,13 +57,12 @@ subtest 'publish' => sub {
 		{ 2 => 'dead_lettered', 3 => 'duplicate', 4 => 'dead_lettered' }, 'a batch of everything');
 	$client->batch('a', from => 11, to => 1010, by => 50);
 	is_deeply($client->settled('a', 1010), {}, 'many batches');
+	$client->open_call('c', producer => 'q', stream => 'items');
 	$sluice->sql("SELECT sluice.hold('items', 'test')");
 	$client->batch('a', from => 1011, to => 1110, by => 10, key => 'key{0}');
 	$client->begin('b', producer => 'p', stream => 'items', nonces => [ 64 ], acked_through => 1);
 	is_deeply($client->event('b')->{opened}{dead}, [ 2, 4 ], 'a newer call');
 	$client->batch('b', from => 1005, to => 1110);
-	$client->begin('c', producer => 'q', stream => 'items');
-	$client->event('c');
 	$client->batch('c', from => 1, to => 100, by => 7);
 	ok($sluice->wait_sql('SELECT sum(records_in_flight) FROM sluice.stat_workers', '306'), 'calls wait');
 	$client->cut('c');
