@@ -26,7 +26,6 @@ my $call_kb = 16;
 my $quota_kb = ($memory_mb + 32) * 1024 + 2000 * $call_kb;
 my $records_kb = $memory_mb * 1024;
 my $rest_kb = 8 * 1024;
-# Less than this is not given back, see endpoint/trim.c.
 my $base = 0;
 
 sub peer_command
