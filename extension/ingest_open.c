@@ -224,7 +224,7 @@ open_producer(SluiceStream *stream, SluiceSender *sender, SluiceRefusal *refusal
 		result = SLUICE_OPEN_BUSY;
 	else if (lock == SLUICE_PRODUCER_LOCKED && !may_open(opening, &row, refusal))
 		result = SLUICE_OPEN_REFUSED;
-	else if (lock == SLUICE_PRODUCER_MISSING && stream->held_reason != NULL)
+	else if (lock == SLUICE_PRODUCER_MISSING && stream->restored)
 	{
 		/* Its row may be on the way: a restore brings the streams before the producers, or after. */
 		refuse(refusal, STATUS_UNAVAILABLE, NULL, "stream \"%s\" is held, new producers wait: %s", stream->name, stream->held_reason);

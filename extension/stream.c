@@ -257,7 +257,8 @@ load_stream(HeapTuple tuple, Relation rel)
 	if (stream->format == SLUICE_FORMAT_PROTOBUF)
 		load_descriptor(stream, VALUE("descriptor_set"));
 	load_envelope(stream, DatumGetJsonbP(VALUE("envelope_columns")));
-	if (stream->held_reason == NULL && strcmp(TEXT("home"), sluice_stream_home()) != 0)
+	stream->restored = strcmp(TEXT("home"), sluice_stream_home()) != 0;
+	if (stream->held_reason == NULL && stream->restored)
 		stream->held_reason = pstrdup("the stream came from another database, probably from a dump: run sluice.resume() when its keys are restored");
 #undef TEXT
 #undef VALUE

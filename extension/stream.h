@@ -48,6 +48,7 @@ typedef struct SluiceStream
 	bool		allow_foreign;
 	bool		dead_letter_conflicts;	/* key_conflict = 'dead_letter' */
 	char	   *held_reason;	/* or NULL */
+	bool		restored;		/* from a dump, and not resumed since: what belongs to it may still be on its way */
 	struct SluiceTarget *bound; /* see target.h; NULL until then */
 	MemoryContext context;		/* all of the above */
 } SluiceStream;

@@ -71,16 +71,17 @@ subtest 'a server that lost commits says so' => sub {
 	like($sluice->log_since($offset), qr/DETAIL:  Producer [-0-9a-f]{36} has acknowledgements up to 7, the server has 0\./, 'with the numbers');
 };
 
-subtest 'a stream that is held takes no new producers' => sub {
-	Publisher::create_items($sluice, 'held');
-	$client->open_call('r', producer => 'r', stream => 'held');
-	$sluice->sql("SELECT sluice.hold('held', 'a restore')");
-	$client->begin('s', producer => 's', stream => 'held');
+subtest 'a stream from a dump takes no new producers: they may be on their way' => sub {
+	Publisher::create_items($sluice, 'dumped');
+	$client->open_call('r', producer => 'r', stream => 'dumped');
+	$sluice->sql("UPDATE sluice.streams SET home = 'elsewhere' WHERE name = 'dumped'");
+	$client->begin('s', producer => 's', stream => 'dumped');
 	my $event = $client->event('s');
 	is($event->{status}, 'UNAVAILABLE', 'a new one is to come again');
-	like($event->{message} // $event->{details} // '', qr/stream "held" is held, new producers wait: a restore/, 'and is told why');
-	is($client->open_call('t', producer => 'r', stream => 'held')->{last_sequence}, 0, 'a known one may open');
-	$sluice->sql("SELECT sluice.resume('held')");
+	like($event->{message} // $event->{details} // '', qr/stream "dumped" is held, new producers wait: the stream came from another database/, 'and is told why');
+	is($client->open_call('t', producer => 'r', stream => 'dumped')->{last_sequence}, 0, 'a known one may open');
+	$sluice->sql("SELECT sluice.resume('dumped')");
+	is($client->open_call('s2', producer => 's', stream => 'dumped')->{last_sequence}, 0, 'the new one, too, when it is resumed');
 };
 
 subtest 'further indexes on sluice.producers stay whole' => sub {
