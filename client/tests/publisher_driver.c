@@ -76,10 +76,10 @@ open_unit(Unit *unit, const char *directory, char **settings, int nsettings, cha
 	char		path[4096];
 	int			code = options != NULL ? SLUICE_OK : SLUICE_ERROR_MEMORY;
 
+	snprintf(message, size, "out of memory");
 	if (options == NULL)
 		return code;
 	snprintf(path, sizeof(path), "%s/%d", directory, unit->index);
-	snprintf(message, size, "out of memory");
 	code = sluice_options_set(options, "buffer", path);
 	sluice_options_on_log(options, on_log, unit);
 	for (int i = 0; i < nsettings && code == SLUICE_OK; i++)
