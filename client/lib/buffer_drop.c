@@ -28,7 +28,7 @@ sluice_buffer_drop(SluiceBuffer *buffer, uint64_t sequence, int reason)
 {
 	SluiceBlock *block = sluice_blocks_at(&buffer->blocks, sequence);
 
-	if (block == NULL || !sluice_amendments_reserve(&buffer->amendments, 3) ||
+	if (block == NULL || block->live == 0 || !sluice_amendments_reserve(&buffer->amendments, 3) ||
 		!sluice_gaps_declare(&buffer->gaps, sequence, sequence, reason, &buffer->amendments))
 		return SLUICE_ERROR_MEMORY;
 	sluice_amendments_drop(&buffer->amendments, sequence, sequence);

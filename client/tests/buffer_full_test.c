@@ -4,6 +4,9 @@
  */
 #include "buffer_scenario.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 static void
 test_too_large(void)
 {
@@ -185,12 +188,90 @@ test_damaged(void)
 	directory_remove(directory);
 }
 
+typedef struct Putting
+{
+	pthread_t	thread;
+	uint64_t	id;
+	size_t		length;
+	int			code;
+} Putting;
+
+static void *
+put_in_thread(void *argument)
+{
+	Putting    *putting = argument;
+
+	putting->code = put_sized(putting->id, putting->length, NULL, NULL);
+	return NULL;
+}
+
+/* Until it has its number: store_lock is held, so it is not written. */
+static void
+stage_in_thread(Putting *putting, uint64_t id, size_t length)
+{
+	bool		staged = false;
+
+	*putting = (Putting) {.id = id, .length = length, .code = -1};
+	pthread_create(&putting->thread, NULL, put_in_thread, putting);
+	while (!staged)
+	{
+		usleep(100);
+		pthread_mutex_lock(&buffer->lock);
+		staged = buffer->next > id;
+		pthread_mutex_unlock(&buffer->lock);
+	}
+}
+
+/* No file is written any more, or they are again. */
+static void
+limit_files(rlim_t limit)
+{
+	struct rlimit files;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &files);
+	files.rlim_cur = limit < files.rlim_max ? limit : files.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &files);
+}
+
+/* A block that is written in part, where all was dropped and let go; then what was staged in it is taken back. */
+static void
+test_taken_back(void)
+{
+	Putting		second;
+	Putting		third;
+
+	begin(SLUICE_DURABILITY_EACH);
+	settings.max_records = 1;
+	settings.full = SLUICE_FULL_DROP_OLDEST;
+	settings.memory = 1;
+	open_buffer();
+	put(1);
+	pthread_mutex_lock(&buffer->store_lock);
+	stage_in_thread(&second, 2, 50);
+	stage_in_thread(&third, 3, SLUICE_BLOCK_BYTES);
+	ok(buffer->blocks.count == 2 && sluice_blocks_get(&buffer->blocks, 0)->content == NULL,
+	   "what was dropped is let go, though not all of it was written");
+	limit_files(0);
+	pthread_mutex_unlock(&buffer->store_lock);
+	pthread_join(second.thread, NULL);
+	pthread_join(third.thread, NULL);
+	limit_files(RLIM_INFINITY);
+	ok(second.code == SLUICE_ERROR_DISK && third.code == SLUICE_ERROR_DISK && buffer->next == 2 &&
+	   sluice_blocks_last(&buffer->blocks)->last == 1, "when it cannot be written its block ends where it was written");
+	ok(put_range(2, 4) == SLUICE_OK && connect_buffer() == SLUICE_OK && drain() && are_gaps(1, 3, SLUICE_REASON_FULL) &&
+	   has(4, 4, 0) && buffer->bytes == 0, "and its numbers are given to others, and may be dropped");
+	close_buffer();
+	directory_remove(directory);
+}
+
 int
 main(void)
 {
 	test_too_large();
 	test_too_large_among_dropped();
 	test_full();
+	test_taken_back();
 	test_proposals();
 	test_compaction(SLUICE_DURABILITY_INTERVAL, "compaction keeps one record of each entity");
 	test_compaction(SLUICE_DURABILITY_EACH, "so it does with durability each");
