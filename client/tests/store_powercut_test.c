@@ -31,6 +31,16 @@ open_own(const char *parent, SluiceStore **store)
 	return sluice_store_open(&settings, store, aside, sizeof(aside), &error);
 }
 
+/* As one does that is killed right after it. */
+static bool
+make_own(const char *parent)
+{
+	char		directory[320];
+
+	snprintf(directory, sizeof(directory), "%s/buffer", parent);
+	return mkdir(directory, 0700) == 0;
+}
+
 static SluiceStoreRecord
 make_record(uint64_t sequence)
 {
@@ -91,6 +101,8 @@ run_recorded(const char *parent)
 	Fault		fault = fault_find();
 	SluiceStore *store;
 
+	if (getenv("SLUICE_BEGUN") != NULL && !make_own(parent))
+		return 1;
 	if (mark == NULL || open_own(parent, &store) != SLUICE_OK)
 		return 1;
 	mark(1);
@@ -214,6 +226,27 @@ survives_failing_syncs(const char *recorded, const char *path, const char *varia
 	return all;
 }
 
+/* An earlier run made the directory, and was killed before it synced the one above. */
+static bool
+survives_beginning(const char *recorded, const char *path, const char *variable)
+{
+	Powercut	log;
+	bool		all;
+
+	directory_remove(recorded);
+	mkdir(recorded, 0700);
+	unlink(path);
+	setenv("SLUICE_BEGUN", "1", 1);
+	all = run_with("powercut.so", "SLUICE_POWERCUT", variable, recorded) == 0;
+	unsetenv("SLUICE_BEGUN");
+	if (!all)
+		return false;
+	powercut_read(&log, path);
+	all = survives(&log, POWERCUT_NOTHING, 1);
+	powercut_free(&log);
+	return all;
+}
+
 /* The check must be able to fail: without the syncs much is lost. */
 static bool
 fails_without_syncs(Powercut *log)
@@ -266,6 +299,7 @@ main(int argc, char **argv)
 	ok(survives(&log, POWERCUT_RANDOM, SEEDS), "cut anywhere, some of it is left");
 	ok(fails_without_syncs(&log), "and without the syncs it would be lost");
 	powercut_free(&log);
+	ok(survives_beginning(recorded, path, variable), "also in a directory that another run made and did not sync");
 	ok(survives_failing_syncs(recorded, path, variable), "nor does a sync that fails break a promise");
 	directory_remove(base);
 	return done_testing();
