@@ -112,6 +112,7 @@ struct SluiceBuffer
 	unsigned	captures;		/* of groups; not 0 */
 	bool		failing;		/* the last transaction did; the writer's */
 	bool		may_compact;	/* the store ran empty, or is just open */
+	bool		keeps;			/* what is settled stays in the store: it may be held again */
 
 	/* the publisher */
 	bool		connected;
@@ -205,6 +206,7 @@ typedef struct SluiceGroup
 	uint64_t	through;
 	uint64_t	acked;
 	bool		removes;		/* there may be settled records in the store */
+	bool		keeps;			/* nothing that is settled is removed */
 	bool		removed_all;
 	bool		more;			/* it was cut short: another one should follow */
 	SluiceBlock *blocks;

@@ -105,6 +105,23 @@ keep_state(SluiceBuffer *buffer, const SluiceStoreState *state)
 	memcpy(buffer->state.stream_uid, state->stream_uid, sizeof(state->stream_uid));
 }
 
+/*
+ * What is to be changed in the store still, and was settled since, must not meet what is held again: so it
+ * is changed before.  Only that: what is settled stays, for it is what there is to send again.
+ */
+static int
+write_pending(SluiceBuffer *buffer, const SluiceOpened *opened)
+{
+	int			code = SLUICE_OK;
+
+	pthread_mutex_lock(&buffer->lock);
+	buffer->keeps = opened->last_sequence < buffer->acked;
+	while (code == SLUICE_OK && buffer->keeps && buffer->acked_durable != buffer->acked)
+		code = sluice_writer_ask(buffer, &buffer->wants.gaps);
+	pthread_mutex_unlock(&buffer->lock);
+	return code;
+}
+
 /* store_lock held. */
 static int
 make_durable(SluiceBuffer *buffer, const SluiceOpened *opened)
@@ -166,8 +183,13 @@ sluice_buffer_opened(SluiceBuffer *buffer, const SluiceOpened *opened)
 
 	if (code != SLUICE_OK)
 		return code;
+	code = write_pending(buffer, opened);
 	pthread_mutex_lock(&buffer->store_lock);
-	code = make_durable(buffer, opened);
+	if (code == SLUICE_OK)
+		code = make_durable(buffer, opened);
+	pthread_mutex_lock(&buffer->lock);
+	buffer->keeps = false;
+	pthread_mutex_unlock(&buffer->lock);
 	pthread_mutex_unlock(&buffer->store_lock);
 	if (code != SLUICE_OK)
 		return code;

@@ -142,6 +142,7 @@ capture(SluiceBuffer *buffer, SluiceGroup *group, uint64_t through, bool clean)
 	group->more = false;
 	group->removed_all = false;
 	group->acked = buffer->acked;
+	group->keeps = buffer->keeps;
 	group->removes = buffer->stored_first <= buffer->acked;
 	group->from = (buffer->written > buffer->acked ? buffer->written : buffer->acked) + 1;
 	group->through = through < buffer->next ? through : buffer->next - 1;
@@ -261,6 +262,8 @@ remove_settled(SluiceStore *store, SluiceGroup *group)
 	size_t		removed = 0;
 	int			code = SLUICE_OK;
 
+	if (group->keeps)
+		return SLUICE_OK;
 	if (group->removes)
 	{
 		code = sluice_store_remove_through(store, group->acked, GROUP_REMOVES, &removed);

@@ -135,6 +135,47 @@ test_other_record(void)
 }
 
 static void
+write_all(bool *want)
+{
+	pthread_mutex_lock(&buffer->lock);
+	sluice_writer_ask(buffer, want);
+	pthread_mutex_unlock(&buffer->lock);
+}
+
+/* A drop that was settled before it was written: it is not to take what is held again. */
+static void
+test_lost_by_server_with_drop(void)
+{
+	Server		earlier = {.last = 0};
+	bool		good;
+
+	begin(SLUICE_DURABILITY_INTERVAL);
+	settings.interval = 1000 * SLUICE_SECOND;
+	open_buffer();
+	connect_buffer();
+	good = put_range(1, 3) == SLUICE_OK && drain();
+	server_copy(&earlier, &server);
+	good = good && put_range(4, 10) == SLUICE_OK;
+	write_all(&buffer->wants.memory);
+	good = good && buffer->written == 10 && publish(false);
+	sluice_buffer_disconnected(buffer);
+	pthread_mutex_lock(&buffer->lock);
+	sluice_buffer_drop(buffer, 5, SLUICE_REASON_FULL);
+	pthread_mutex_unlock(&buffer->lock);
+	ok(good && connect_buffer() == SLUICE_OK && buffer->acked == 10 && buffer->amendments.count > 0,
+	   "one that was dropped, and that the server had");
+	sluice_buffer_disconnected(buffer);
+	server_copy(&server, &earlier);
+	ok(connect_buffer() == SLUICE_OK && buffer->acked == 3, "the server lost it");
+	write_all(&buffer->wants.gaps);
+	ok(drain() && has(4, 4, 0) && are_gaps(5, 5, SLUICE_REASON_SERVER_LOST) && has(6, 10, 0) && buffer->bytes == 0,
+	   "so did the buffer, but nothing else");
+	close_buffer();
+	free(earlier.fates);
+	directory_remove(directory);
+}
+
+static void
 test_lost_by_server(SluiceDurability durability)
 {
 	Server		earlier = {.last = 0};
@@ -348,6 +389,7 @@ main(void)
 	test_copies();
 	test_live_copy();
 	test_other_record();
+	test_lost_by_server_with_drop();
 	test_lost_by_server(SLUICE_DURABILITY_INTERVAL);
 	test_lost_by_server(SLUICE_DURABILITY_EACH);
 	test_held();
