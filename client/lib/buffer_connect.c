@@ -115,6 +115,12 @@ sluice_buffer_rebind(SluiceBuffer *buffer)
 	SluiceGaps	previous = {.total = 0};
 	int			code;
 
+	/* What is still to be written of what is settled in part is not found any more behind the gap. */
+	pthread_mutex_lock(&buffer->lock);
+	code = sluice_writer_catch_up(buffer);
+	pthread_mutex_unlock(&buffer->lock);
+	if (code != SLUICE_OK)
+		return code;
 	pthread_mutex_lock(&buffer->store_lock);
 	code = rebind(buffer, &previous);
 	pthread_mutex_unlock(&buffer->store_lock);

@@ -244,4 +244,7 @@ extern void sluice_writer_wake(SluiceBuffer *buffer);
 /* Wait until the writer did what *want asks for, or failed: then the error.  Lock held. */
 extern int sluice_writer_ask(SluiceBuffer *buffer, bool *want);
 
+/* Wait until the store was told of all that is settled, and changed for it, or an error.  Lock held. */
+extern int sluice_writer_catch_up(SluiceBuffer *buffer);
+
 #endif							/* SLUICE_LIB_BUFFER_INTERNAL_H */

@@ -116,8 +116,8 @@ write_pending(SluiceBuffer *buffer, const SluiceOpened *opened)
 
 	pthread_mutex_lock(&buffer->lock);
 	buffer->keeps = opened->last_sequence < buffer->acked;
-	while (code == SLUICE_OK && buffer->keeps && buffer->acked_durable != buffer->acked)
-		code = sluice_writer_ask(buffer, &buffer->wants.gaps);
+	if (buffer->keeps)
+		code = sluice_writer_catch_up(buffer);
 	pthread_mutex_unlock(&buffer->lock);
 	return code;
 }

@@ -316,3 +316,13 @@ sluice_writer_ask(SluiceBuffer *buffer, bool *want)
 	sluice_buffer_wait(buffer, &buffer->committed, SLUICE_NEVER);
 	return buffer->failures != failures ? buffer->failure : SLUICE_OK;
 }
+
+int
+sluice_writer_catch_up(SluiceBuffer *buffer)
+{
+	int			code = SLUICE_OK;
+
+	while (code == SLUICE_OK && buffer->acked_durable != buffer->acked)
+		code = sluice_writer_ask(buffer, &buffer->wants.gaps);
+	return code;
+}

@@ -256,6 +256,36 @@ test_rebind(void)
 	directory_remove(directory);
 }
 
+/* Dropped, not written yet, and settled in part: the rest is written, and sent. */
+static void
+test_rebind_with_drops(void)
+{
+	bool		good;
+
+	begin(SLUICE_DURABILITY_INTERVAL);
+	settings.interval = 1000 * SLUICE_SECOND;
+	server.batch_records = 7;
+	open_buffer();
+	connect_buffer();
+	good = put_range(1, 10) == SLUICE_OK && publish(false) && server.last == 7;
+	sluice_buffer_disconnected(buffer);
+	pthread_mutex_lock(&buffer->lock);
+	for (uint64_t s = 5; s <= 10; s++)
+		sluice_buffer_drop(buffer, s, SLUICE_REASON_FULL);
+	pthread_mutex_unlock(&buffer->lock);
+	ok(good && connect_buffer() == SLUICE_OK && buffer->acked == 7, "a part of what was dropped the server had");
+	sluice_buffer_disconnected(buffer);
+	free(server.fates);
+	server_begin(&server);
+	server.uid[0] = 99;
+	good = sluice_buffer_rebind(buffer) == SLUICE_OK;
+	write_all(&buffer->wants.gaps);
+	ok(good && connect_buffer() == SLUICE_OK && drain() && are_gaps(1, 7, SLUICE_REASON_PREVIOUS_STREAM) &&
+	   are_gaps(8, 10, SLUICE_REASON_FULL), "another stream is told of the rest as well");
+	close_buffer();
+	directory_remove(directory);
+}
+
 /* What a run that was never opened gave out, it cannot have sent. */
 static void
 test_sent(void)
@@ -394,6 +424,7 @@ main(void)
 	test_lost_by_server(SLUICE_DURABILITY_EACH);
 	test_held();
 	test_rebind();
+	test_rebind_with_drops();
 	test_rebind_cut();
 	test_many_dead();
 	test_sent();
