@@ -28,7 +28,7 @@ typedef struct SluiceLibraryOptions
 	{SLUICE_OPTION_CHOICE, "durability", 0, "each|interval|none", &(library)->durability, 0, 0, \
 	"when unacknowledged records are written to disk (default interval)", NULL}, \
 	{SLUICE_OPTION_LIST, "set", 0, "NAME=VALUE", &(library)->set, 0, 0, \
-	"set any option of libsluice; may be repeated (sluice(3) lists them)", NULL}
+	"set any option of libsluice; may be repeated (libsluice(3) lists them)", NULL}
 
 /*
  * Options of the library from these, $SLUICE_SERVER and $SLUICE_PASSWORD; the buffer is the caller's to set.

@@ -99,7 +99,7 @@ SLUICE_API const char *sluice_version(void);
 
 /*
  * Options are set as text by their names; sluice_options_describe() lists them
- * with range, default and meaning, and so does sluice(3).
+ * with range, default and meaning, and so does libsluice(3).
  */
 typedef struct sluice_options sluice_options;
 

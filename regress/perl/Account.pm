@@ -112,7 +112,7 @@ SELECT json_build_object(
 		AND NOT EXISTS (SELECT FROM gaps g WHERE g.producer = i.producer AND p.sequence BETWEEN g.first AND g.last AND g.reason IN ($allowed))),
 	-- What the callback said is so.  One that was settled before a reconnection is told as stored, though its key may have been known.
 	'told_stored', (SELECT count(*) FROM told_each t WHERE verdict = 1
-		AND NOT EXISTS (SELECT FROM places s WHERE (s.producer, s.sequence) = (t.producer, t.sequence))
+		AND NOT EXISTS (SELECT FROM rows r WHERE (r.producer, r.sequence) = (t.producer, t.sequence))
 		AND NOT EXISTS (SELECT FROM promised p WHERE (p.name, p.sequence) = (t.name, t.sequence) AND p.kind IN ('keyed', 'again'))),
 	'told_dead', (SELECT count(*) FROM told_each t WHERE verdict = 3
 		AND NOT EXISTS (SELECT FROM dead d WHERE (d.producer, d.sequence) = (t.producer, t.sequence))),

@@ -224,7 +224,7 @@ sub fault_client_stopped
 	$process->start;
 }
 
-# Started again with another address: the other port of the proxy, or straight to the server.
+# Started again with another address: the other port of the proxy, or one of several of which the first is dead.
 sub fault_client_moves
 {
 	my ($run) = @_;
@@ -260,9 +260,9 @@ sub fault_disk_full
 
 sub fault_worker
 {
-	my @workers = $sluice->workers;
-	my $victim  = $workers[ int rand @workers ];
-	return unless defined $victim;
+	my @workers;
+	wait_until('there is a worker', sub { @workers = $sluice->workers });
+	my $victim = $workers[ int rand @workers ];
 	kill 'KILL', $victim;
 	wait_until('the worker is gone', sub { process_is_gone($victim) });
 	$sluice->wait_connectable;
@@ -270,8 +270,8 @@ sub fault_worker
 
 sub fault_terminate
 {
-	my $victim = $sluice->sql('SELECT pid FROM sluice.stat_workers ORDER BY calls DESC LIMIT 1');
-	return if $victim eq '';
+	my $victim;
+	wait_until('there is a worker', sub { ($victim = $sluice->sql('SELECT pid FROM sluice.stat_workers ORDER BY calls DESC LIMIT 1')) ne '' });
 	$sluice->sql("SELECT pg_terminate_backend($victim)");
 	wait_until('the worker has ended', sub { process_is_gone($victim) });
 }

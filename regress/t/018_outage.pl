@@ -8,6 +8,7 @@ use warnings;
 
 use Account;
 use List::Util qw(max min sum);
+use POSIX qw(ceil);
 use PostgreSQL::Test::Utils;
 use Producer;
 use Proxy;
@@ -92,7 +93,7 @@ sub percentile
 {
 	my ($part, @values) = @_;
 	@values = sort { $a <=> $b } @values;
-	return $values[ min($#values, int($part * @values)) ];
+	return $values[ max(0, ceil($part * @values) - 1) ];
 }
 
 #
