@@ -138,13 +138,18 @@ write_aside(SluiceStore *store, void *argument)
 static int
 count_aside(SluiceBuffer *buffer, SluiceBlock *block, const Large *large)
 {
+	uint64_t	size = large->size;
+
 	if (!sluice_gaps_add_stored(&buffer->gaps, large->sequence, large->sequence, SLUICE_REASON_TOO_LARGE, false))
 		return SLUICE_ERROR_MEMORY;
 	if (block->content != NULL)
 		atomic_store_explicit(&sluice_block_record(block, large->sequence)->dropped, true, memory_order_relaxed);
 	block->live--;
-	block->bytes -= large->size < block->bytes ? large->size : block->bytes;
-	buffer->bytes -= large->size < buffer->bytes ? large->size : buffer->bytes;
+	/* What a block counts for is an average where its records are not in memory: the buffer counts the same. */
+	if (block->live == 0 || size > block->bytes)
+		size = block->bytes;
+	block->bytes -= size;
+	buffer->bytes -= size;
 	return SLUICE_OK;
 }
 

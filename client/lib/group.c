@@ -105,16 +105,23 @@ capture_amendments(SluiceBuffer *buffer, SluiceGroup *group)
 	return true;
 }
 
-/* Numbers far enough ahead that callers need not wait for the next one of these. */
+/*
+ * Numbers far enough ahead that callers need not wait for the next one of these.  It is
+ * lowered only when nobody takes numbers any more: while this is written they are
+ * given out up to the mark that was durable before.
+ */
 static void
 capture_high_water(SluiceBuffer *buffer, SluiceStoreState *state, bool clean)
 {
+	uint64_t	wanted = buffer->next - 1 + buffer->reserve;
+
 	if (sluice_buffer_is_each(buffer))
 		return;
 	if (clean)
 		state->high_water = buffer->next - 1;
-	else if (buffer->wants.numbers || buffer->high_water < buffer->next - 1 + buffer->reserve / 2)
-		state->high_water = buffer->next - 1 + buffer->reserve;
+	else if ((buffer->wants.numbers || buffer->high_water < buffer->next - 1 + buffer->reserve / 2) &&
+			 state->high_water < wanted)
+		state->high_water = wanted;
 	if (state->high_water < buffer->next - 1)
 		state->high_water = buffer->next - 1;
 }
@@ -378,6 +385,8 @@ take_back(SluiceBuffer *buffer)
 		buffer->bytes -= block->bytes;
 		if (block->content != NULL)
 			sluice_block_truncate(block, buffer->written);
+		else if (block->first <= buffer->written)
+			block->last = buffer->written;	/* all of it was dropped, and its content let go */
 		buffer->bytes += block->bytes;
 		if (block->first <= buffer->written)
 			break;

@@ -65,20 +65,22 @@ int
 sluice_store_directory_make(SluiceStore *store)
 {
 	char		path[SLUICE_STORE_PATH_MAX];
+	bool		made = mkdir(store->directory, 0700) == 0;
 	int			rc;
 
-	if (mkdir(store->directory, 0700) != 0)
-	{
-		if (errno == ENOENT)
-			return sluice_store_fail(store, false, SLUICE_ERROR_DISK,
-									 "could not create directory \"%s\": the directory above it is not there", store->directory);
-		return errno == EEXIST ? SLUICE_OK : fail_path(store, "create directory", store->directory);
-	}
+	if (!made && errno == ENOENT)
+		return sluice_store_fail(store, false, SLUICE_ERROR_DISK,
+								 "could not create directory \"%s\": the directory above it is not there", store->directory);
+	if (!made && errno != EEXIST)
+		return fail_path(store, "create directory", store->directory);
+	sluice_store_path(store, "data.mdb", path);
+	if (!made && access(path, F_OK) == 0)
+		return SLUICE_OK;
+
+	/* Also where another process made it: it may have been killed before this. */
 	sluice_store_path(store, "..", path);
 	rc = sync_directory(store, path);
-
-	/* The next one to open it could not know that it is not synced. */
-	if (rc != SLUICE_OK)
+	if (rc != SLUICE_OK && made)
 		rmdir(store->directory);
 	return rc;
 }

@@ -40,6 +40,27 @@ test_too_large(void)
 	directory_remove(directory);
 }
 
+/* What records count for is an average after a restart; one that is set aside counts for more. */
+static void
+test_too_large_among_dropped(void)
+{
+	begin(SLUICE_DURABILITY_INTERVAL);
+	server.record_bytes = 100000;
+	open_buffer();
+	put_range(1, 100);
+	put_sized(101, 200000, NULL, NULL);
+	settings.max_records = 50;
+	settings.full = SLUICE_FULL_DROP_OLDEST;
+	reopen();
+	ok(put(102) == SLUICE_OK && connect_buffer() == SLUICE_OK && drain() && has(53, 100, 0) && has(102, 102, 0) &&
+	   are_gaps(1, 52, SLUICE_REASON_FULL) && are_gaps(101, 101, SLUICE_REASON_TOO_LARGE),
+	   "one that is too large, behind others that were dropped unread");
+	ok(buffer->bytes == 0, "the books of the buffer's size are even");
+	ok(put_range(103, 140) == SLUICE_OK && drain() && has(103, 140, 0), "and there is room");
+	close_buffer();
+	directory_remove(directory);
+}
+
 static void
 test_full(void)
 {
@@ -168,6 +189,7 @@ int
 main(void)
 {
 	test_too_large();
+	test_too_large_among_dropped();
 	test_full();
 	test_proposals();
 	test_compaction(SLUICE_DURABILITY_INTERVAL, "compaction keeps one record of each entity");

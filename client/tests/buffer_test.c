@@ -214,6 +214,26 @@ test_high_water(void)
 	directory_remove(directory);
 }
 
+/* Numbers are given out up to the mark that was durable when the next one is written. */
+static void
+test_high_water_stays(void)
+{
+	uint64_t	mark;
+
+	begin(SLUICE_DURABILITY_INTERVAL);
+	open_buffer();
+	put_range(1, 10);
+	pthread_mutex_lock(&buffer->lock);
+	mark = buffer->high_water;
+	buffer->reserve = 100;
+	while (sluice_writer_ask(buffer, &buffer->wants.numbers) == SLUICE_OK && buffer->wants.numbers)
+		continue;
+	ok(mark > 110 && buffer->high_water >= mark, "what is durable is not lowered, though fewer numbers are needed by now");
+	pthread_mutex_unlock(&buffer->lock);
+	close_buffer();
+	directory_remove(directory);
+}
+
 static void *
 put_in_thread(void *argument)
 {
@@ -294,6 +314,7 @@ main(void)
 	test_threads(SLUICE_DURABILITY_EACH, 300, "each: four threads: all is stored");
 	test_threads(SLUICE_DURABILITY_NONE, 20000, "none: four threads: all is stored");
 	test_high_water();
+	test_high_water_stays();
 	test_each_sends_what_is_durable();
 	test_ready();
 	free(server.fates);

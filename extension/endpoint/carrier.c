@@ -156,9 +156,18 @@ sluice_carrier_finish(SluiceCarrier *carrier, grpc_status_code status, const cha
 	sluice_carrier_finish_for(carrier, status, NULL, message);
 }
 
+/* It was half-closed, and was to end with OK: not any more, where something of it stays without an answer. */
+static void
+withdraw_ok(SluiceCarrier *carrier)
+{
+	if (carrier->end_status == GRPC_STATUS_OK && !carrier->call.over && !carrier->call.ended)
+		carrier->ending = false;
+}
+
 void
 sluice_carrier_refused(SluiceCarrier *carrier, const SluiceRefusal *refusal, const char *otherwise)
 {
+	withdraw_ok(carrier);
 	if (refusal == NULL)
 	{
 		sluice_carrier_finish(carrier, GRPC_STATUS_UNAVAILABLE, "%s", otherwise);

@@ -64,7 +64,10 @@ extern void sluice_carrier_pause(SluiceCarrier *carrier);
 extern void sluice_carrier_finish(SluiceCarrier *carrier, grpc_status_code status, const char *format, ...)
 			__attribute__((format(printf, 3, 4)));
 
-/* For what the main thread, or a message, gives as reason. */
+/*
+ * For what the main thread, or a message, gives as reason.  Refused: something
+ * stays without an answer, so that a call that was half-closed does not end with OK.
+ */
 extern void sluice_carrier_finish_for(SluiceCarrier *carrier, grpc_status_code status, const char *reason, const char *message);
 extern void sluice_carrier_refused(SluiceCarrier *carrier, const SluiceRefusal *refusal, const char *otherwise);
 

@@ -335,8 +335,8 @@ data_settled(SluiceIngestCall *ingest, SluiceParcel *parcel)
 			TAILQ_INSERT_TAIL(&ingest->answers, parcel, link);
 			return true;
 		case SLUICE_PENDING:
-			sluice_carrier_finish(&ingest->carrier, GRPC_STATUS_UNAVAILABLE,
-				   "the server did not come to store all records: send those without an answer again");
+			sluice_carrier_refused(&ingest->carrier, NULL,
+								   "the server did not come to store all records: send those without an answer again");
 			return false;
 		case SLUICE_DECLARED:
 		case SLUICE_RESENT:

@@ -435,7 +435,7 @@ send_ack(SluicePublishCall *publish)
 	if (bytes == NULL)
 	{
 		/* Settled all the same: the client asks again and is told by Opened. */
-		out_of_memory(publish);
+		sluice_carrier_refused(&publish->carrier, NULL, "the worker is out of memory: try again later");
 		return false;
 	}
 	slice = grpc_slice_from_copied_buffer((const char *) bytes, sluice_publication_ack(bytes, through, exceptions, n));

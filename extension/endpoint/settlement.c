@@ -43,6 +43,9 @@ typedef struct HeldStream
 #define GATHER_WORTH 32
 #define GATHER_ENOUGH 4096
 
+/* Openings commit, each by itself: after so much time what has arrived is stored first, and signals are answered. */
+#define OPENINGS_US 20000
+
 struct SluiceSettlement
 {
 	SluiceNetwork *network;
@@ -146,20 +149,28 @@ count_received(int32 stream_id, uint64 received)
 		pg_atomic_fetch_add_u64(&counters->received, received);
 }
 
-/* Ends: the queue holds no more than may be in flight, and nothing comes in for what is not answered. */
+/*
+ * Ends: the queue holds no more than may be in flight, and nothing comes in for
+ * what is not answered.  Openings are answered here, so for them there is a limit
+ * of time; what it leaves in the queue keeps us from sleeping.
+ */
 void
 sluice_settlement_collect(SluiceSettlement *settlement)
 {
 	SluiceRecord *record;
 	int32		stream_id = 0;
 	uint64		received = 0;	/* by that stream, not counted yet */
+	int64		openings_us = 0;
 
 	MemoryContextSwitchTo(settlement->context);
-	while ((record = sluice_ring_pop(settlement->arrivals)) != NULL)
+	while (openings_us < OPENINGS_US && (record = sluice_ring_pop(settlement->arrivals)) != NULL)
 	{
 		if (record->kind == SLUICE_OPEN)
 		{
+			int64		begun = sluice_settlement_clock();
+
 			sluice_openings_add(settlement->openings, record);
+			openings_us += sluice_settlement_clock() - begun;
 			continue;
 		}
 		if (record->sender->stream_id != stream_id)
@@ -375,6 +386,9 @@ settle_groups(SluiceSettlement *settlement, SluiceGroup *groups, int ngroups)
 
 			if (first != last)
 				sort_run(&runs, first);
+			/* It has come further: what is left of it is tried again soon. */
+			if (groups[i].records[j]->verdict != SLUICE_PENDING)
+				first->delay = 0;
 			last = first;
 		}
 		settle_group(settlement, &groups[i], runs.pending, runs.npending);

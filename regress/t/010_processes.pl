@@ -43,7 +43,11 @@ foreach my $worker (@workers)
 		my %blocked = map { $_ => 1 } blocked("/proc/$worker/task/$thread/status") or next;
 		if ($thread == $worker)
 		{
-			ok(!$blocked{15} && !$blocked{10}, 'the main thread takes TERM and USR1');
+			# It blocks them for the microseconds in which it wakes the network thread.
+			ok( wait_until(
+					'the main thread takes TERM and USR1',
+					sub { !grep { $_ == 15 || $_ == 10 } blocked("/proc/$worker/task/$thread/status") }),
+				'the main thread takes TERM and USR1');
 		}
 		else
 		{

@@ -206,6 +206,23 @@ with_stream('cut', 'calls that are cut while their batches wait', sub {
 	}
 });
 
+subtest 'a stream that is dropped while calls have said all' => sub {
+	Publisher::create_items($sluice, 'said');
+	$sluice->sql("SELECT sluice.hold('said', 'test')");
+	foreach my $name ('s', 't')
+	{
+		$client->open_call($name, producer => $name, stream => 'said');
+		$client->batch($name, from => 1, to => 30, by => 10);
+	}
+	ok($sluice->wait_sql('SELECT sum(records_in_flight) FROM sluice.stat_workers', '60'), 'batches wait');
+	$client->half_close($_) foreach 's', 't';
+	silent('s', 'one has said all, and waits for its acknowledgement');
+	$client->open_call('newer', producer => 's', stream => 'said');
+	$sluice->sql("SELECT sluice.drop_stream('said', drop_target => true)");
+	like($client->ending($_), qr/^NOT_FOUND/, 'what is not acknowledged does not end well') foreach 's', 't';
+	$client->cancel('newer');
+};
+
 with_stream('locked', 'a target that is locked', sub {
 	my ($stream) = @_;
 	$client->open_call('p', producer => 'p', stream => $stream);

@@ -105,6 +105,15 @@ release(void)
 }
 
 static void
+refuse_held(void)
+{
+	for (size_t i = 0; i < nheld; i++)
+		refuse(held[i], 5, "the stream was dropped");
+	sluice_network_deliver(network, held, nheld);
+	nheld = 0;
+}
+
+static void
 print_counters(void)
 {
 	SluiceNetworkCounters c;
@@ -136,6 +145,8 @@ obey(char *line)
 	line[strcspn(line, "\n")] = '\0';
 	if (strcmp(line, "release") == 0)
 		release();
+	else if (strcmp(line, "refuse") == 0)
+		refuse_held();
 	else if (strcmp(line, "counters") == 0)
 		print_counters();
 	else if (starts_with(line, "serving "))

@@ -432,6 +432,22 @@ def test_drain(address="127.0.0.1"):
     channel.close()
 
 
+def test_refused_after_half_close():
+    server = Server()
+    channel = server.channel()
+    feed = Feed(*[request(b"k%d" % i) for i in range(10)])
+    held = ingest(channel, feed, "held")
+    ok(wait_until(lambda: server.counters()["held"] == 10), "ten records wait")
+    feed.queue.put(None)
+    # What comes over the same connection comes after the half-close.
+    ok(outcome(ingest(channel, Feed(None)))[1] == grpc.StatusCode.OK, "a call without requests ends with OK")
+    server.ask("refuse")
+    answers, code, details = outcome(held)
+    ok(answers == [] and code == grpc.StatusCode.NOT_FOUND, "a call that was half-closed does not end with OK when its records are refused: " + details)
+    server.stop()
+    channel.close()
+
+
 def test_stop():
     server = Server()
     channel = server.channel()
@@ -587,7 +603,8 @@ def main():
     ok(server.stop() is not None, "the server stops")
     directory = tempfile.mkdtemp()
     path = "unix:" + directory + "/socket"
-    for test, arguments in ((test_huge, ()), (test_held, ()), (test_max_calls, ()), (test_drain, ()), (test_drain, (path,)), (test_stop, ()),
+    for test, arguments in ((test_huge, ()), (test_held, ()), (test_max_calls, ()), (test_drain, ()), (test_drain, (path,)),
+                            (test_refused_after_half_close, ()), (test_stop, ()),
                             (test_addresses, ()), (test_descriptors, ("127.0.0.1", 0)), (test_descriptors, ("127.0.0.1", 1)),
                             (test_descriptors, (path, 0)), (test_never_reads, ())):
         print("# " + test.__name__, flush=True)
