@@ -1,21 +1,21 @@
 -- Durable subscriptions, the SQL side: this session takes the place of the worker and its consumer.
 CREATE EXTENSION pg_sluice;
 SET client_min_messages = warning;
-CREATE FUNCTION activate(name text, delivered bigint) RETURNS bigint AS 'sluice_test', 'sluice_test_activate' LANGUAGE C STRICT;
-CREATE FUNCTION deactivate() RETURNS void AS 'sluice_test', 'sluice_test_deactivate' LANGUAGE C;
+CREATE FUNCTION activate(name text, delivered bigint) RETURNS bigint AS 'sluice_subscription_test', 'sluice_test_activate' LANGUAGE C STRICT;
+CREATE FUNCTION deactivate() RETURNS void AS 'sluice_subscription_test', 'sluice_test_deactivate' LANGUAGE C;
 CREATE FUNCTION report(state int, delivered bigint, in_flight bigint, rows bigint, redelivered bigint, caught_up_at timestamptz, blocker int)
-	RETURNS void AS 'sluice_test', 'sluice_test_report' LANGUAGE C STRICT;
-CREATE FUNCTION changes() RETURNS bigint AS 'sluice_test', 'sluice_test_changes' LANGUAGE C;
-CREATE FUNCTION unsubscribe(name text, epoch bigint) RETURNS boolean AS 'sluice_test', 'sluice_test_unsubscribe' LANGUAGE C STRICT;
-CREATE FUNCTION try_lock(id int) RETURNS text AS 'sluice_test', 'sluice_test_lock' LANGUAGE C STRICT;
+	RETURNS void AS 'sluice_subscription_test', 'sluice_test_report' LANGUAGE C STRICT;
+CREATE FUNCTION changes() RETURNS bigint AS 'sluice_subscription_test', 'sluice_test_changes' LANGUAGE C;
+CREATE FUNCTION unsubscribe(name text, epoch bigint) RETURNS boolean AS 'sluice_subscription_test', 'sluice_test_unsubscribe' LANGUAGE C STRICT;
+CREATE FUNCTION try_lock(id int) RETURNS text AS 'sluice_subscription_test', 'sluice_test_lock' LANGUAGE C STRICT;
 CREATE FUNCTION worker_create(name text, stream int, "position" bigint, at_most_once boolean)
-	RETURNS boolean AS 'sluice_test', 'sluice_test_create' LANGUAGE C STRICT;
-CREATE FUNCTION advance(name text, "position" bigint) RETURNS bigint AS 'sluice_test', 'sluice_test_advance' LANGUAGE C STRICT;
-CREATE FUNCTION restart(name text, "position" bigint) RETURNS boolean AS 'sluice_test', 'sluice_test_restart' LANGUAGE C STRICT;
-CREATE FUNCTION nack(name text, "offset" bigint, payload bytea, reason text) RETURNS int AS 'sluice_test', 'sluice_test_nack' LANGUAGE C;
-CREATE FUNCTION lose(name text) RETURNS int AS 'sluice_test', 'sluice_test_lose' LANGUAGE C STRICT;
-CREATE FUNCTION redriven(name text, after bigint, max int) RETURNS text AS 'sluice_test', 'sluice_test_redriven' LANGUAGE C STRICT;
-CREATE FUNCTION settle(name text, letter bigint, done boolean, reason text) RETURNS void AS 'sluice_test', 'sluice_test_settle' LANGUAGE C;
+	RETURNS boolean AS 'sluice_subscription_test', 'sluice_test_create' LANGUAGE C STRICT;
+CREATE FUNCTION advance(name text, "position" bigint) RETURNS bigint AS 'sluice_subscription_test', 'sluice_test_advance' LANGUAGE C STRICT;
+CREATE FUNCTION restart(name text, "position" bigint) RETURNS boolean AS 'sluice_subscription_test', 'sluice_test_restart' LANGUAGE C STRICT;
+CREATE FUNCTION nack(name text, "offset" bigint, payload bytea, reason text) RETURNS int AS 'sluice_subscription_test', 'sluice_test_nack' LANGUAGE C;
+CREATE FUNCTION lose(name text) RETURNS int AS 'sluice_subscription_test', 'sluice_test_lose' LANGUAGE C STRICT;
+CREATE FUNCTION redriven(name text, after bigint, max int) RETURNS text AS 'sluice_subscription_test', 'sluice_test_redriven' LANGUAGE C STRICT;
+CREATE FUNCTION settle(name text, letter bigint, done boolean, reason text) RETURNS void AS 'sluice_subscription_test', 'sluice_test_settle' LANGUAGE C;
 
 SELECT sluice.create_stream('events', payload_format => 'json');
 INSERT INTO events (received_at, payload) SELECT '2026-01-01 00:00:00Z'::timestamptz + i * interval '1 hour', '{}' FROM generate_series(1, 10) i;

@@ -1,5 +1,5 @@
 /*
- * sluice_test_subscription.c
+ * sluice_subscription_test.c
  *		A worker's side of subscriptions, for tests of the SQL side: this session
  *		takes the place of the worker that serves one consumer.
  */
@@ -13,6 +13,8 @@
 
 #include "active.h"
 #include "subscription.h"
+
+PG_MODULE_MAGIC;
 
 #define CONSUMER "sluice_test 1.0"
 #define ADDRESS "192.0.2.1:4711"
