@@ -183,7 +183,7 @@ COMMENT ON COLUMN sluice.subscriptions.retry_delay IS 'before a row is sent agai
 COMMENT ON COLUMN sluice.subscriptions.deleted IS 'rows that came back for the last time when they had been deleted: there is no dead letter of them';
 COMMENT ON COLUMN sluice.subscriptions.consumer IS 'program and version of the consumer that was activated last, as it names itself';
 COMMENT ON COLUMN sluice.subscriptions.started_at IS 'when that was; NULL: there was none yet';
-COMMENT ON COLUMN sluice.subscriptions.last_ack_at IS 'when the position moved last; NULL: never by a consumer';
+COMMENT ON COLUMN sluice.subscriptions.last_ack_at IS 'when a consumer acknowledged last (at_most_once: when rows were sent last)';
 COMMENT ON COLUMN sluice.subscriptions.created_at IS 'when it was made';
 
 --
