@@ -16,6 +16,7 @@
 #include "storage/lock.h"
 #include "stream.h"
 #include "subscription_letter.h"
+#include "subscription_row.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -25,7 +26,7 @@
 
 #define COLUMNS \
 	"id, name, stream, guarantee = 'at_most_once', \"position\", epoch, coalesce(attempt_offset, 0), attempts, losses, " \
-	"max_attempts, coalesce(max_losses, 0), CAST(extract(epoch FROM retry_delay) * 1000 AS integer)"
+	"max_attempts, coalesce(max_losses, 0), CAST(extract(epoch FROM retry_delay) * 1000 AS integer), ctid"
 
 enum
 {
@@ -40,7 +41,8 @@ enum
 	COL_LOSSES,
 	COL_MAX_ATTEMPTS,
 	COL_MAX_LOSSES,
-	COL_RETRY_DELAY
+	COL_RETRY_DELAY,
+	COL_PLACE
 };
 
 static void
@@ -83,23 +85,44 @@ read_row(SluiceSubscription *subscription)
 	subscription->max_attempts = DatumGetInt32(VALUE(COL_MAX_ATTEMPTS));
 	subscription->max_losses = DatumGetInt32(VALUE(COL_MAX_LOSSES));
 	subscription->retry_delay = DatumGetInt32(VALUE(COL_RETRY_DELAY));
+	sluice_subscription_row_remember(subscription->id, (ItemPointer) DatumGetPointer(VALUE(COL_PLACE)));
 #undef VALUE
+}
+
+/*
+ * SELECT of the row by a key ($1), of the given type: where it was seen last, then
+ * by the key's index.  plans are two.
+ */
+static bool
+select_row(SPIPlanPtr *plans, const char *at_place, const char *by_index, Oid type, Datum key, ItemPointer place)
+{
+	Oid			types[] = {type, TIDOID};
+	Datum		values[] = {key, PointerGetDatum(place)};
+
+	return (place != NULL && sluice_catalog_execute_kept(&plans[0], at_place, 2, types, values, NULL, SPI_OK_SELECT) == 1) ||
+		sluice_catalog_execute_kept(&plans[1], by_index, 1, types, values, NULL, SPI_OK_SELECT) == 1;
 }
 
 bool
 sluice_subscription_find(const char *name, SluiceSubscription *subscription)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
+	static SPIPlanPtr plans[2] = {NULL, NULL};
+	static char last_name[SLUICE_SUBSCRIPTION_NAME_SIZE];
+	static int32 last_id = 0;
+	ItemPointerData place;
+	bool		known = strcmp(name, last_name) == 0 && sluice_subscription_row_place(last_id, &place);
 	bool		found;
 
 	begin_command();
-	values[0] = CStringGetTextDatum(name);
-	found = sluice_catalog_execute_kept(&plan, "SELECT " COLUMNS " FROM sluice.subscriptions WHERE name = $1",
-										1, types, values, NULL, SPI_OK_SELECT) == 1;
+	found = select_row(plans, "SELECT " COLUMNS " FROM sluice.subscriptions WHERE ctid = $2 AND name = $1",
+					   "SELECT " COLUMNS " FROM sluice.subscriptions WHERE name = $1",
+					   TEXTOID, CStringGetTextDatum(name), known ? &place : NULL);
 	if (found)
+	{
 		read_row(subscription);
+		strlcpy(last_name, subscription->name, sizeof(last_name));
+		last_id = subscription->id;
+	}
 	end_command();
 	return found;
 }
@@ -107,22 +130,26 @@ sluice_subscription_find(const char *name, SluiceSubscription *subscription)
 SluiceSubscriptionLock
 sluice_subscription_lock(int32 id, bool wait, SluiceSubscription *subscription)
 {
-	static SPIPlanPtr waiting = NULL;
-	static SPIPlanPtr skipping = NULL;
+	static SPIPlanPtr waiting[2] = {NULL, NULL};
+	static SPIPlanPtr skipping[2] = {NULL, NULL};
 	static SPIPlanPtr looking = NULL;
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(id)};
 	SluiceSubscriptionLock result = SLUICE_SUBSCRIPTION_MISSING;
-	uint64		n;
+	ItemPointerData place;
+	bool		known = sluice_subscription_row_place(id, &place);
+	bool		locked;
 
 	begin_command();
 	if (wait)
-		n = sluice_catalog_execute_kept(&waiting, "SELECT " COLUMNS " FROM sluice.subscriptions WHERE id = $1 FOR UPDATE",
-										1, types, values, NULL, SPI_OK_SELECT);
+		locked = select_row(waiting, "SELECT " COLUMNS " FROM sluice.subscriptions WHERE ctid = $2 AND id = $1 FOR UPDATE",
+							"SELECT " COLUMNS " FROM sluice.subscriptions WHERE id = $1 FOR UPDATE",
+							INT4OID, values[0], known ? &place : NULL);
 	else
-		n = sluice_catalog_execute_kept(&skipping, "SELECT " COLUMNS " FROM sluice.subscriptions WHERE id = $1 FOR UPDATE SKIP LOCKED",
-										1, types, values, NULL, SPI_OK_SELECT);
-	if (n == 1)
+		locked = select_row(skipping, "SELECT " COLUMNS " FROM sluice.subscriptions WHERE ctid = $2 AND id = $1 FOR UPDATE SKIP LOCKED",
+							"SELECT " COLUMNS " FROM sluice.subscriptions WHERE id = $1 FOR UPDATE SKIP LOCKED",
+							INT4OID, values[0], known ? &place : NULL);
+	if (locked)
 	{
 		result = SLUICE_SUBSCRIPTION_LOCKED;
 		read_row(subscription);
@@ -220,39 +247,6 @@ sluice_subscription_drop(SluiceSubscription *subscription, const char *reason)
 
 /* ---- changing ---- */
 
-/* What is written beside what the struct has. */
-typedef struct Beside
-{
-	const char *consumer;		/* of an activation; else NULL */
-	bool		acknowledged;
-	bool		deleted;
-} Beside;
-
-static const char update_row[] =
-"UPDATE sluice.subscriptions SET \"position\" = $2, epoch = $3, attempt_offset = CASE WHEN $5 > 0 THEN $4 END, attempts = $5, "
-"losses = $6, consumer = coalesce($7, consumer), started_at = CASE WHEN $7 IS NULL THEN started_at ELSE now() END, "
-"last_ack_at = CASE WHEN $8 THEN now() ELSE last_ack_at END, deleted = deleted + CASE WHEN $9 THEN 1 ELSE 0 END WHERE id = $1";
-
-static void
-write_row(const SluiceSubscription *subscription, Beside beside)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID, INT8OID, INT8OID, INT8OID, INT4OID, INT4OID, TEXTOID, BOOLOID, BOOLOID};
-	Datum		values[] = {
-		Int32GetDatum(subscription->id), Int64GetDatum(subscription->position), Int64GetDatum((int64) subscription->epoch),
-		Int64GetDatum(subscription->attempt_offset), Int32GetDatum(subscription->attempts), Int32GetDatum(subscription->losses),
-		(Datum) 0, BoolGetDatum(beside.acknowledged), BoolGetDatum(beside.deleted)
-	};
-
-	begin_command();
-	if (beside.consumer != NULL)
-		values[6] = CStringGetTextDatum(sluice_stream_text(beside.consumer, strlen(beside.consumer)));
-	if (sluice_catalog_execute_kept(&plan, update_row, lengthof(types), types, values,
-									beside.consumer != NULL ? NULL : "      n  ", SPI_OK_UPDATE) != 1)
-		elog(ERROR, "subscription %d is not there", subscription->id);
-	end_command();
-}
-
 static void
 take_epoch(SluiceSubscription *subscription)
 {
@@ -272,7 +266,7 @@ void
 sluice_subscription_activate(SluiceSubscription *subscription, const char *consumer)
 {
 	take_epoch(subscription);
-	write_row(subscription, (Beside) {.consumer = consumer});
+	sluice_subscription_row_update(subscription, (SluiceSubscriptionChange) {.consumer = consumer});
 }
 
 void
@@ -281,7 +275,7 @@ sluice_subscription_restart(SluiceSubscription *subscription, int64 position)
 	take_epoch(subscription);
 	if (position != subscription->position)
 		move(subscription, position);
-	write_row(subscription, (Beside) {0});
+	sluice_subscription_row_update(subscription, (SluiceSubscriptionChange) {0});
 }
 
 void
@@ -289,7 +283,7 @@ sluice_subscription_seek(SluiceSubscription *subscription, int64 position)
 {
 	take_epoch(subscription);
 	move(subscription, position);
-	write_row(subscription, (Beside) {0});
+	sluice_subscription_row_update(subscription, (SluiceSubscriptionChange) {0});
 	sluice_active_change_at_commit(subscription->id);
 }
 
@@ -299,7 +293,7 @@ sluice_subscription_advance(SluiceSubscription *subscription, int64 position)
 	if (position <= subscription->position)
 		return;
 	move(subscription, position);
-	write_row(subscription, (Beside) {.acknowledged = true});
+	sluice_subscription_row_update(subscription, (SluiceSubscriptionChange) {.acknowledged = true});
 }
 
 int
@@ -310,7 +304,7 @@ sluice_subscription_attempt(SluiceSubscription *subscription, int64 offset)
 		subscription->attempts = 0;
 	subscription->attempt_offset = offset;
 	subscription->attempts++;
-	write_row(subscription, (Beside) {0});
+	sluice_subscription_row_update(subscription, (SluiceSubscriptionChange) {0});
 	return subscription->attempts;
 }
 
@@ -322,12 +316,12 @@ sluice_subscription_bury(SluiceSubscription *subscription, int64 offset,
 		sluice_subscription_letter_write(subscription, offset, payload, length, reason);
 	take_epoch(subscription);
 	move(subscription, offset);
-	write_row(subscription, (Beside) {.deleted = payload == NULL});
+	sluice_subscription_row_update(subscription, (SluiceSubscriptionChange) {.deleted = payload == NULL});
 }
 
 void
 sluice_subscription_lose(SluiceSubscription *subscription)
 {
 	subscription->losses++;
-	write_row(subscription, (Beside) {0});
+	sluice_subscription_row_update(subscription, (SluiceSubscriptionChange) {0});
 }

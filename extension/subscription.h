@@ -57,7 +57,8 @@ extern PGDLLEXPORT bool sluice_subscription_create(const char *name, int32 strea
 												   bool at_most_once, SluiceSubscription *subscription);
 
 /*
- * The following change a row that this transaction has locked, and *subscription with it.
+ * The following change a row that this transaction has locked (and has not rolled back to before
+ * that, or what was changed since: then lock it again), and *subscription with it.
  */
 
 /* A consumer becomes active: a fresh epoch; who, for people. */

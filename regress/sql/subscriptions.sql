@@ -325,6 +325,16 @@ SELECT name, stream, lag_records FROM sluice.stat_subscriptions ORDER BY name;
 SELECT deactivate();
 -- Comments on all columns.
 SELECT attname FROM pg_attribute WHERE attrelid = 'sluice.subscriptions'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL;
+-- A row keeps its place over more versions than a page holds, and further indexes are kept up.
+CREATE INDEX ON sluice.subscriptions ("position");
+SELECT count(sluice.seek('low', i)) FROM generate_series(1, 99) i;
+SELECT count(*), max(position) FROM sluice.subscriptions WHERE name = 'low';
+SET enable_seqscan = off;
+SELECT name FROM sluice.subscriptions WHERE position = 99;
+SELECT name FROM sluice.subscriptions WHERE name = 'low' AND position = 99;
+RESET enable_seqscan;
+ALTER TABLE sluice.subscriptions ADD further int;
+SELECT sluice.seek('low', 1);
 DROP VIEW states;
 DROP EXTENSION pg_sluice;
 DROP TABLE events, low, parted;
