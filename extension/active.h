@@ -35,7 +35,7 @@ typedef enum SluiceActiveState
 typedef struct SluiceActiveReport
 {
 	SluiceActiveState state;
-	int64		delivered;		/* offset of the last row sent */
+	int64		delivered;		/* offset of the last row sent; told before it is, as sluice.ack() refuses later ones */
 	int64		acknowledged;
 	int64		in_flight;		/* rows */
 	uint64		rows;			/* sent since activation */
@@ -54,7 +54,7 @@ typedef struct SluiceActive
 	uint64		changes;		/* how often others have changed the subscription */
 	bool		unsubscribe;	/* the call is to end */
 	TimestampTz since;
-	char		consumer[SLUICE_ACTIVE_TEXT];
+	char		consumer[SLUICE_ACTIVE_TEXT];	/* UTF-8, as the address */
 	char		address[SLUICE_ACTIVE_TEXT];
 	SluiceActiveReport report;
 } SluiceActive;
@@ -64,7 +64,7 @@ extern void sluice_active_install(void);
 
 /*
  * The worker's.  -1: another call has the subscription, or no slot is free.
- * Slots are given back at process exit also, before the worker's own place is.
+ * consumer and address are UTF-8 and clipped.  Slots are given back at process exit also, before the worker's own place is.
  */
 extern PGDLLEXPORT int sluice_active_claim(int32 subscription, int worker, const char *consumer, const char *address);
 
@@ -82,7 +82,12 @@ extern PGDLLEXPORT bool sluice_active_find(int32 subscription, SluiceActive *act
 /* Is it active in this epoch? */
 extern bool sluice_active_has_epoch(int32 subscription, uint64 epoch);
 
-/* To be called by whoever changes the row by SQL: when the transaction commits, the worker is told. */
+/*
+ * To be called by whoever changes the row by SQL: when the transaction commits,
+ * the worker is told.  At PREPARE TRANSACTION already: then the row is still locked,
+ * and whoever was told has to look until it is not.  After an abort
+ * the workers are woken, as one may wait for the row.
+ */
 extern PGDLLEXPORT void sluice_active_change_at_commit(int32 subscription);
 
 /* At once: end the call with this epoch (0: any).  True: there is one. */

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "abi.h"
+#include "active.h"
 #include "connections.h"
 #include "fmgr.h"
 #include "launcher.h"
@@ -29,6 +30,7 @@ _PG_init(void)
 		return;
 	sluice_shared_install();
 	sluice_connections_install();
+	sluice_active_install();
 	sluice_launcher_register();
 }
 

@@ -6,6 +6,10 @@
  * waits for that: an open sluice.ack() of a consumer's own transaction holds it,
  * and with it the takeover.  All functions here want a transaction and no more: they
  * connect to SPI and push a snapshot themselves, and act as the extension's owner.
+ * Texts are in the server's encoding, but those that consumers send: consumer and reason are UTF-8.
+ *
+ * A letter of a subscription changes only while its row is locked, so who has that
+ * waits for nobody else.
  */
 #ifndef SLUICE_SUBSCRIPTION_H
 #define SLUICE_SUBSCRIPTION_H
@@ -45,21 +49,31 @@ extern PGDLLEXPORT bool sluice_subscription_find(const char *name, SluiceSubscri
 /* Lock the row and read it; wait: for whoever has it (SQL), else BUSY. */
 extern PGDLLEXPORT SluiceSubscriptionLock sluice_subscription_lock(int32 id, bool wait, SluiceSubscription *subscription);
 
-/* Make one that begins behind position.  False: there is one of this name by now. */
+/*
+ * Make one that begins behind position; it belongs to the stream's owner.  False: there is one of this
+ * name by now, or another transaction makes or drops one, or changes the stream: look again.
+ */
 extern PGDLLEXPORT bool sluice_subscription_create(const char *name, int32 stream_id, int64 position,
 												   bool at_most_once, SluiceSubscription *subscription);
 
 /*
- * The following change a row that this transaction has locked, and *subscription with it.
+ * The following change a row that this transaction has locked (and has not rolled back to before
+ * that, or what was changed since: then lock it again), and *subscription with it.
  */
 
 /* A consumer becomes active: a fresh epoch; who, for people. */
 extern PGDLLEXPORT void sluice_subscription_activate(SluiceSubscription *subscription, const char *consumer);
 
-/* A fresh epoch, and delivery from position on (a Start, or a nack that counts no attempt: position as it is). */
+/*
+ * A fresh epoch, and delivery from position on (a Start, or a nack that counts no attempt: position as it is).
+ * Attempts and losses are those of the position: cleared where it moves.
+ */
 extern PGDLLEXPORT void sluice_subscription_restart(SluiceSubscription *subscription, int64 position);
 
-/* Acknowledged, or (at_most_once) about to be sent: all up to position is done with.  Clears attempts and losses. */
+/*
+ * Acknowledged, or (at_most_once) about to be sent: all up to position is done with.  Clears attempts and losses.
+ * Nothing is done where the position is not beyond the present one.
+ */
 extern PGDLLEXPORT void sluice_subscription_advance(SluiceSubscription *subscription, int64 position);
 
 /* The first row not done with was nacked: counts the attempt and takes a fresh epoch.  Returns the number of attempts. */
@@ -71,6 +85,24 @@ extern PGDLLEXPORT void sluice_subscription_bury(SluiceSubscription *subscriptio
 
 /* Its consumer was lost while rows were in flight. */
 extern PGDLLEXPORT void sluice_subscription_lose(SluiceSubscription *subscription);
+
+/* Moved by SQL: as restart, but attempts and losses are cleared in any case. */
+extern void sluice_subscription_seek(SluiceSubscription *subscription, int64 position);
+
+/* Forgotten, its letters discarded.  The call of its consumer is told at commit. */
+extern void sluice_subscription_drop(SluiceSubscription *subscription, const char *reason);
+
+/*
+ * Names are given out under a lock of their own, held to the end of the transaction, so that the worker
+ * never has to wait in the unique index.  False: another transaction has it (only where wait is false).
+ */
+extern bool sluice_subscription_lock_name(const char *name, bool wait);
+
+/* The subscription's owner, the stream's and the extension's may; an error for others. */
+extern void sluice_subscription_check_owner(const SluiceSubscription *subscription);
+
+/* By name, locked, for one of them; else an error. */
+extern void sluice_subscription_get(const char *name, SluiceSubscription *subscription);
 
 /* A dead letter that sluice.redrive() has put back. */
 typedef struct SluiceRedriven
