@@ -341,6 +341,7 @@ data_settled(SluiceIngestCall *ingest, SluiceParcel *parcel)
 		case SLUICE_DECLARED:
 		case SLUICE_RESENT:
 		case SLUICE_OPENED:
+		case SLUICE_MESSAGE:
 		case SLUICE_REFUSED:
 			break;
 	}
