@@ -283,6 +283,9 @@ def test_reflection(server):
         for i in (1, 2, 3):
             files = [descriptor_pb2.FileDescriptorProto.FromString(f) for _, f in fields(dict(answers[i])[4])]
             ok([f.name for f in files] == ["ingestion.proto", "google/protobuf/timestamp.proto"], version + ": file with its imports")
+        asked = [field(4, b"sluice.v1.SluiceService." + name) for name in (b"Publish", b"Subscribe", b"Unsubscribe")]
+        files = [descriptor_pb2.FileDescriptorProto.FromString(dict(fields(dict(fields(a))[4]))[1]) for a in method(iter(asked), timeout=SECONDS)]
+        ok([f.name for f in files] == ["sluice.proto"] * 3, version + ": the native methods")
         errors = [dict(fields(dict(answers[i])[7]))[1] for i in (4, 6, 7)]
         ok(errors == [5, 5, 3], version + ": what is unknown is an error response: %s" % errors)
         ok(dict(fields(dict(answers[5])[5]))[1] == b"ingestion.DataPayload", version + ": a message without extensions")
