@@ -96,9 +96,9 @@ class Server:
         line = self.ask("consumers")[0]
         return {k: int(v) for k, v in (word.split("=") for word in line.split()[1:])}
 
-    def left(self, text):
-        """How many consumers have left so: "NAME graceful=1 gone=0 pulls=2"."""
-        return sum(line.startswith("left " + text) for line in self.lines)
+    def left(self, text, times=1):
+        """Have so many consumers left so ("NAME graceful=1 gone=0 pulls=2"), or will they?"""
+        return wait_until(lambda: sum(line.startswith("left " + text) for line in self.lines) == times)
 
     def logged(self, text):
         return any(text in line for line in self.lines if line.startswith("log"))

@@ -405,13 +405,17 @@ network_consumers_print(void)
 {
 	int			n = 0;
 	int			nkept = 0;
+	int			ngone = 0;
 	const Consumer *consumer;
 
 	LIST_FOREACH(consumer, &consumers, link)
 		n++;
 	for (const SluiceConsumerRecord *record = kept; record != NULL; record = record->next)
+	{
 		nkept++;
-	printf("consumers now=%d kept=%d messages=%lu advances=%lu\n", n, nkept, messages, advances);
+		ngone += atomic_load(&record->record.sender->gone);
+	}
+	printf("consumers now=%d kept=%d gone=%d messages=%lu advances=%lu\n", n, nkept, ngone, messages, advances);
 }
 
 void
