@@ -382,13 +382,14 @@ CREATE VIEW sluice.stat_connections AS
 		c.connected_at, c.records_received, c.acknowledged, c.records_in_flight, c.bytes_in_flight, c.last_message_at,
 		c.buffered_records, c.buffered_bytes, c.oldest_age, c.clock_offset, c.reported_at
 	FROM sluice.stat_connections() c LEFT JOIN sluice.streams s ON s.id = c.stream;
-COMMENT ON VIEW sluice.stat_connections IS 'the open calls that send records to this database, up to 1024 of each worker, as they were a tenth of a second ago at most';
-COMMENT ON COLUMN sluice.stat_connections.method IS 'IngestData or Publish';
+COMMENT ON VIEW sluice.stat_connections IS 'the open calls that send records to this database or take rows from it, up to 1024 of each worker, as they were a tenth of a second ago at most';
+COMMENT ON COLUMN sluice.stat_connections.method IS 'IngestData, Publish or Subscribe';
 COMMENT ON COLUMN sluice.stat_connections.role IS 'the role that the call acts as; NULL: the owner of its stream';
-COMMENT ON COLUMN sluice.stat_connections.client IS 'program and version, as the client of Publish names itself';
+COMMENT ON COLUMN sluice.stat_connections.client IS 'program and version, as the client of Publish or Subscribe names itself';
 COMMENT ON COLUMN sluice.stat_connections.stream IS 'NULL: the call still waits for its stream to be looked up';
-COMMENT ON COLUMN sluice.stat_connections.acknowledged IS 'of the records received, those that were answered';
-COMMENT ON COLUMN sluice.stat_connections.records_in_flight IS 'received and not answered yet';
+COMMENT ON COLUMN sluice.stat_connections.records_received IS 'Subscribe: the client''s acknowledgements, nacks and starts';
+COMMENT ON COLUMN sluice.stat_connections.acknowledged IS 'of the records received, those that were answered; Subscribe: rows that were sent';
+COMMENT ON COLUMN sluice.stat_connections.records_in_flight IS 'received and not answered yet; Subscribe: messages, in either direction, that are on their way';
 COMMENT ON COLUMN sluice.stat_connections.buffered_records IS 'that wait at the client, by its own last report; this column and the next four are NULL without one';
 COMMENT ON COLUMN sluice.stat_connections.oldest_age IS 'of the oldest record that waits at the client, when it reported';
 COMMENT ON COLUMN sluice.stat_connections.clock_offset IS 'how far the client''s clock was ahead of the server''s when it reported, the report''s journey included';

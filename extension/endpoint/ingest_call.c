@@ -400,6 +400,7 @@ const SluiceMethod sluice_ingest_call_method = {
 	.path = "/ingestion.IngestionService/IngestData",
 	.call_size = sizeof(SluiceIngestCall),
 	.ingests = true,
+	.shown = SLUICE_CONNECTION_INGEST_DATA,
 	.begin = ingest_begin,
 	.received = ingest_received,
 	.half_closed = ingest_half_closed,
