@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "settings.h"
 #include "shared.h"
+#include "watch.h"
 
 PG_MODULE_MAGIC;
 
@@ -29,6 +30,7 @@ _PG_init(void)
 		return;
 	sluice_shared_install();
 	sluice_connections_install();
+	sluice_watch_install();
 	sluice_launcher_register();
 }
 
