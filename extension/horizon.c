@@ -87,6 +87,7 @@ struct SluiceHorizon
 };
 
 static dlist_head all_horizons = DLIST_STATIC_INIT(all_horizons);
+static uint64 changes = 0;		/* of any relation or sequence: one that is being made is on no list yet */
 
 static int
 compare_oids(const void *a, const void *b)
@@ -108,6 +109,7 @@ relation_changed(Datum arg, Oid relid)
 {
 	dlist_iter	iter;
 
+	changes++;
 	dlist_foreach(iter, &all_horizons)
 	{
 		SluiceHorizon *horizon = dlist_container(SluiceHorizon, node, iter.cur);
@@ -123,6 +125,7 @@ sequence_changed(Datum arg, int cacheid, uint32 hash)
 {
 	dlist_iter	iter;
 
+	changes++;
 	dlist_foreach(iter, &all_horizons)
 	{
 		SluiceHorizon *horizon = dlist_container(SluiceHorizon, node, iter.cur);
@@ -208,6 +211,7 @@ sluice_horizon_create(Oid target, const char *offset_column, char **why)
 	List	   *relations = NIL;
 	Oid			sequence = InvalidOid;
 	Relation	rel;
+	uint64		changes_before;
 
 	register_callbacks();
 	if (!ConditionalLockRelationOid(target, AccessShareLock))
@@ -218,6 +222,7 @@ sluice_horizon_create(Oid target, const char *offset_column, char **why)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not obtain lock on relation \"%s\"", name != NULL ? name : "")));
 	}
+	changes_before = changes;
 	rel = relation_open(target, NoLock);
 	*why = unfit_relation(rel);
 	if (*why == NULL && offset_column == NULL)
@@ -229,7 +234,7 @@ sluice_horizon_create(Oid target, const char *offset_column, char **why)
 	if (*why == NULL)
 	{
 		horizon = make_horizon(target, sequence, relations);
-		/* Not before it is whole; what changed since is told when we accept invalidations next. */
+		horizon->stale = changes != changes_before;
 		dlist_push_tail(&all_horizons, &horizon->node);
 	}
 	relation_close(rel, AccessShareLock);
