@@ -10,10 +10,13 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "horizon.h"
 #include "reading.h"
@@ -25,6 +28,7 @@ PG_MODULE_MAGIC;
 extern PGDLLEXPORT Datum sluice_test_watch_attach(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum sluice_test_watch_set(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum sluice_test_watch_take(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum sluice_test_watch_wait(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum sluice_test_horizon_create(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum sluice_test_horizon_look(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum sluice_test_horizon_stale(PG_FUNCTION_ARGS);
@@ -40,6 +44,7 @@ extern PGDLLEXPORT Datum sluice_test_reading_append(PG_FUNCTION_ARGS);
 PG_FUNCTION_INFO_V1(sluice_test_watch_attach);
 PG_FUNCTION_INFO_V1(sluice_test_watch_set);
 PG_FUNCTION_INFO_V1(sluice_test_watch_take);
+PG_FUNCTION_INFO_V1(sluice_test_watch_wait);
 PG_FUNCTION_INFO_V1(sluice_test_horizon_create);
 PG_FUNCTION_INFO_V1(sluice_test_horizon_look);
 PG_FUNCTION_INFO_V1(sluice_test_horizon_stale);
@@ -82,6 +87,25 @@ Datum
 sluice_test_watch_take(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(sluice_watch_take());
+}
+
+/* Wait until somebody has written, at most so many milliseconds.  True: somebody has. */
+Datum
+sluice_test_watch_wait(PG_FUNCTION_ARGS)
+{
+	bool		written;
+
+	while (!(written = sluice_watch_take()))
+	{
+		int			events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+									   PG_GETARG_INT32(0), PG_WAIT_EXTENSION);
+
+		if (events & WL_TIMEOUT)
+			break;
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_RETURN_BOOL(written);
 }
 
 /* NULL, or why it cannot be. */

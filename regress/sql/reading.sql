@@ -176,7 +176,7 @@ SELECT convert_from(payload, 'utf8')::jsonb - 'received_at' FROM reading_all() L
 --
 SELECT sluice.create_stream('d', message_type => 'ingestion.DataPayload') > 0 AS made;
 -- device_id, timestamp, temperature, humidity; and one without anything
-SELECT sluice.ingest('d', 'k1', '\x0a037331c3120c08c0d3f3af06108094ebdc031933333333333345402100000000000059c0'::bytea),
+SELECT sluice.ingest('d', 'k1', '\x0a0373c3a9120c08c0d3f3af061080cab5ee011933333333333345402100000000000059c0'::bytea),
 	sluice.ingest('d', 'k2', '\x0a026432120808c0d3f3af0610001919999999999945402100000000000059c0'::bytea), sluice.ingest('d', 'k3', ''::bytea);
 SELECT sluice.ingest('d', 'k4', '\x0a02643212060880d0f5af061933333333333345402100000000000059c0'::bytea);
 SELECT reading_create('d', 0);
