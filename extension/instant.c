@@ -349,9 +349,10 @@ sluice_instant_to_timestamp(int64_t point, int64_t *seconds, int32_t *nanos)
 	*nanos = (int32_t) (rest * 1000);
 }
 
-void
+bool
 sluice_instant_to_duration(int64_t span, int64_t *seconds, int32_t *nanos)
 {
 	*seconds = span / MICROSECONDS;
 	*nanos = (int32_t) (span % MICROSECONDS * 1000);
+	return *seconds >= -DURATION_MAX && *seconds <= DURATION_MAX;
 }

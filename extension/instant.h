@@ -40,8 +40,8 @@ extern int	sluice_instant_duration_json(char out[SLUICE_INSTANT_SIZE], int64_t s
 extern bool sluice_instant_parse_timestamp(const char *text, size_t length, int64_t *seconds, int32_t *nanos);
 extern bool sluice_instant_parse_duration(const char *text, size_t length, int64_t *seconds, int32_t *nanos);
 
-/* A point or span as protobuf's seconds and nanoseconds. */
+/* A point or span as protobuf's seconds and nanoseconds.  False: a span longer than protobuf's 10,000 years. */
 extern void sluice_instant_to_timestamp(int64_t point, int64_t *seconds, int32_t *nanos);
-extern void sluice_instant_to_duration(int64_t span, int64_t *seconds, int32_t *nanos);
+extern bool sluice_instant_to_duration(int64_t span, int64_t *seconds, int32_t *nanos);
 
 #endif							/* SLUICE_INSTANT_H */

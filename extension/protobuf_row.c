@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "catalog/pg_type.h"
 #include "column_shape.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "json_protobuf.h"
 #include "mb/pg_wchar.h"
@@ -192,8 +193,12 @@ set_instant(Source *source, Datum datum, SluiceValue *value)
 static void
 set_interval(const Interval *interval, SluiceValue *value)
 {
+	int64		days = interval->day + (int64) interval->month * DAYS_PER_MONTH;
+	int64		span;
+
 	value->kind = SLUICE_VALUE_INTERVAL;
-	value->integer = interval->time + (interval->day + (int64) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &span) || pg_add_s64_overflow(span, interval->time, &value->integer))
+		value->integer = PG_INT64_MAX;	/* out of a Duration's range, too */
 }
 
 /* Does the field, or what it wraps, hold bytes? */

@@ -431,9 +431,17 @@ write_seconds(SluiceBuffer *out, const SluiceField *field, const SluiceValue *va
 	int32_t		nanos;
 
 	if (value->kind == SLUICE_VALUE_TIMESTAMP && field->message->kind == SLUICE_MESSAGE_TIMESTAMP)
+	{
+		/* Infinity is outside, too. */
+		if (value->integer < SLUICE_INSTANT_MIN || value->integer >= SLUICE_INSTANT_END)
+			return sluice_format_error_set(error, "22008", "timestamp out of range in field \"%s\"", field->name);
 		sluice_instant_to_timestamp(value->integer, &seconds, &nanos);
+	}
 	else if (value->kind == SLUICE_VALUE_INTERVAL && field->message->kind == SLUICE_MESSAGE_DURATION)
-		sluice_instant_to_duration(value->integer, &seconds, &nanos);
+	{
+		if (!sluice_instant_to_duration(value->integer, &seconds, &nanos))
+			return sluice_format_error_set(error, "22008", "duration out of range in field \"%s\"", field->name);
+	}
 	else
 		return no_value(field, value, error);
 	sluice_protobuf_write_seconds(out, seconds, nanos);

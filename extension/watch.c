@@ -35,6 +35,7 @@
 typedef struct Slot
 {
 	pg_atomic_uint32 dirty;		/* somebody wrote since the worker asked last */
+	char		apart[PG_CACHE_LINE_SIZE];	/* the rest is read by everybody, and seldom changes */
 	pg_atomic_uint32 version;	/* odd: being written */
 	Oid			database;
 	int			pgprocno;		/* of the worker */
@@ -45,6 +46,7 @@ typedef struct Slot
 typedef struct Watches
 {
 	pg_atomic_uint32 mask;		/* workers whose slots are in use */
+	char		apart[PG_CACHE_LINE_SIZE];
 	Slot		slots[SLUICE_MAX_WORKERS];
 } Watches;
 
@@ -205,6 +207,7 @@ sluice_watch_set(const Oid *relids, int n)
 	Slot	   *slot = &watches->slots[own];
 	uint32		bit = (uint32) 1 << own;
 
+	Assert(own >= 0);
 	if (n == 0)
 	{
 		pg_atomic_fetch_and_u32(&watches->mask, ~bit);

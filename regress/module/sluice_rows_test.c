@@ -211,7 +211,7 @@ bytes_of(const uint8 *data, size_t length)
 	return bytes;
 }
 
-/* (after, through, max_rows, max_bytes): (offsets bigint[], payloads bytea[], complete) */
+/* (after, through, max_rows, max_bytes, limit of the buffer): (offsets bigint[], payloads bytea[], complete) */
 Datum
 sluice_test_reading_read(PG_FUNCTION_ARGS)
 {
@@ -219,7 +219,7 @@ sluice_test_reading_read(PG_FUNCTION_ARGS)
 	int64	   *offsets = palloc(sizeof(int64) * max_rows);
 	Datum	   *offset_values = palloc(sizeof(Datum) * (max_rows + 1));
 	Datum	   *payload_values = palloc(sizeof(Datum) * (max_rows + 1));
-	SluiceBuffer rows = {0};
+	SluiceBuffer rows = {.limit = PG_GETARG_INT32(4)};
 	SluiceWire	wire;
 	TupleDesc	desc;
 	Datum		values[3];

@@ -42,6 +42,8 @@ SELECT horizon_look(7);
 TRUNCATE t RESTART IDENTITY;
 SELECT horizon_stale();
 SELECT horizon_create('t', 'id'), horizon_look(8);
+ALTER TABLE t ALTER id DROP IDENTITY;
+SELECT horizon_look(9);
 DROP TABLE t;
 \set VERBOSITY sqlstate
 SELECT horizon_look(9);

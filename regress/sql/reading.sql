@@ -3,14 +3,14 @@ CREATE EXTENSION pg_sluice;
 SET client_min_messages = warning;
 SET timezone = 'Asia/Kolkata';
 CREATE FUNCTION reading_create(stream text, encoding int) RETURNS text AS 'sluice_rows_test', 'sluice_test_reading_create' LANGUAGE C;
-CREATE FUNCTION reading_read(after bigint, through bigint, max_rows int, max_bytes int, OUT offsets bigint[], OUT payloads bytea[], OUT complete boolean)
+CREATE FUNCTION reading_read(after bigint, through bigint, max_rows int, max_bytes int, "limit" int, OUT offsets bigint[], OUT payloads bytea[], OUT complete boolean)
 	AS 'sluice_rows_test', 'sluice_test_reading_read' LANGUAGE C;
 CREATE FUNCTION reading_payload("offset" bigint) RETURNS bytea AS 'sluice_rows_test', 'sluice_test_reading_payload' LANGUAGE C STRICT;
 CREATE FUNCTION reading_offset_at(timestamptz) RETURNS bigint AS 'sluice_rows_test', 'sluice_test_reading_offset_at' LANGUAGE C;
 CREATE FUNCTION reading_stale() RETURNS boolean AS 'sluice_rows_test', 'sluice_test_reading_stale' LANGUAGE C;
 CREATE FUNCTION reading_append(bigint, bytea, bigint, int) RETURNS bytea AS 'sluice_rows_test', 'sluice_test_reading_append' LANGUAGE C;
 CREATE FUNCTION reading_all() RETURNS TABLE (o bigint, payload bytea) LANGUAGE sql AS
-	$$ SELECT unnest(offsets), unnest(payloads) FROM reading_read(-100, 1000000, 100000, 1000000000) $$;
+	$$ SELECT unnest(offsets), unnest(payloads) FROM reading_read(-100, 1000000, 100000, 1000000000, 0) $$;
 \pset null '(null)'
 
 --
@@ -77,22 +77,24 @@ SELECT sluice.create_stream('t', 't', offset_column => 'id') > 0 AS made;
 INSERT INTO t (a) SELECT repeat('x', i) FROM generate_series(1, 10) i;
 DELETE FROM t WHERE id = 5;
 SELECT reading_create('t', 0);
-SELECT offsets, complete FROM reading_read(0, 10, 100, 1000000);
-SELECT offsets, complete FROM reading_read(3, 8, 100, 1000000);
-SELECT offsets, complete FROM reading_read(3, 8, 2, 1000000);
-SELECT offsets, complete FROM reading_read(3, 8, 4, 1000000);
-SELECT offsets, complete FROM reading_read(8, 8, 4, 1000000);
-SELECT offsets, complete FROM reading_read(4, 5, 4, 1000000);
+SELECT offsets, complete FROM reading_read(0, 10, 100, 1000000, 0);
+SELECT offsets, complete FROM reading_read(3, 8, 100, 1000000, 0);
+SELECT offsets, complete FROM reading_read(3, 8, 2, 1000000, 0);
+SELECT offsets, complete FROM reading_read(3, 8, 4, 1000000, 0);
+SELECT offsets, complete FROM reading_read(8, 8, 4, 1000000, 0);
+SELECT offsets, complete FROM reading_read(4, 5, 4, 1000000, 0);
 -- One row is always taken; then as many as fit, and the one that does not any more.
-SELECT offsets, complete FROM reading_read(0, 10, 100, 0);
-SELECT offsets, complete FROM reading_read(0, 10, 100, 60);
-SELECT offsets, complete FROM reading_read(9, 10, 100, 0);
+SELECT offsets, complete FROM reading_read(0, 10, 100, 0, 0);
+SELECT offsets, complete FROM reading_read(0, 10, 100, 60, 0);
+SELECT offsets, complete FROM reading_read(9, 10, 100, 0, 0);
 SELECT convert_from(reading_payload(3), 'utf8'), reading_payload(5), reading_payload(-9223372036854775808);
+-- A buffer with a limit: a row more is an error.
+SELECT offsets FROM reading_read(0, 10, 100, 100000, 100);
 -- A row of its own: offset, payload, redrive and attempts.
 SELECT reading_append(300, 'abc', 7, 2), reading_append(0, '', 0, 0), reading_append(-1, '\x00', 0, 0);
 -- The next snapshot sees what was committed since.
 INSERT INTO t (a) VALUES ('new');
-SELECT offsets, complete FROM reading_read(9, 100, 100, 1000000);
+SELECT offsets, complete FROM reading_read(9, 100, 100, 1000000, 0);
 -- By the index, also where the planner believes that a sort is cheaper; and without one.
 SET log_min_messages = warning;
 INSERT INTO t (a) SELECT 'more' FROM generate_series(1, 2000);
@@ -100,16 +102,16 @@ ANALYZE t;
 SELECT reading_create('t', 0);
 SELECT pg_stat_force_next_flush();
 SELECT idx_scan AS scans FROM pg_stat_user_indexes WHERE indexrelname = 't_pkey' \gset
-SELECT array_length(offsets, 1), complete FROM reading_read(0, 100000, 100, 1000000);
+SELECT array_length(offsets, 1), complete FROM reading_read(0, 100000, 100, 1000000, 0);
 SELECT pg_stat_force_next_flush();
 SELECT idx_scan - :scans AS scans FROM pg_stat_user_indexes WHERE indexrelname = 't_pkey';
 ALTER TABLE t DROP CONSTRAINT t_pkey;
 SELECT reading_stale();
 SELECT reading_create('t', 0);
-SELECT offsets, complete FROM reading_read(7, 100000, 3, 1000000);
+SELECT offsets, complete FROM reading_read(7, 100000, 3, 1000000, 0);
 TRUNCATE t RESTART IDENTITY;
 SELECT reading_create('t', 0);
-SELECT offsets, complete FROM reading_read(0, 100000, 3, 1000000);
+SELECT offsets, complete FROM reading_read(0, 100000, 3, 1000000, 0);
 -- Partitions, merged.
 CREATE TABLE p (id bigserial, k int, PRIMARY KEY (id, k)) PARTITION BY LIST (k);
 CREATE TABLE p0 PARTITION OF p FOR VALUES IN (0);
@@ -117,7 +119,7 @@ CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
 INSERT INTO p (k) SELECT i % 2 FROM generate_series(1, 6) i;
 SELECT sluice.create_stream('p', 'p', offset_column => 'id') > 0 AS made;
 SELECT reading_create('p', 0);
-SELECT offsets, complete FROM reading_read(1, 5, 10, 1000000);
+SELECT offsets, complete FROM reading_read(1, 5, 10, 1000000, 0);
 
 --
 -- Changes make it stale
@@ -145,18 +147,18 @@ SELECT sluice.create_stream('mine', 'mine', offset_column => 'id') > 0 AS made;
 INSERT INTO mine (who) VALUES ('a'), ('b'), ('c');
 RESET ROLE;
 SELECT reading_create('mine', 0);
-SELECT offsets FROM reading_read(0, 10, 10, 100000);
+SELECT offsets FROM reading_read(0, 10, 10, 100000, 0);
 ALTER TABLE mine OWNER TO current_user;
 GRANT SELECT (id, who), INSERT ON mine TO sluice_regress_reader;
 SELECT reading_create('mine', 0);
-SELECT offsets FROM reading_read(0, 10, 10, 100000);
+SELECT offsets FROM reading_read(0, 10, 10, 100000, 0);
 GRANT SELECT ON mine TO sluice_regress_reader;
-SELECT offsets FROM reading_read(0, 10, 10, 100000);
+SELECT offsets FROM reading_read(0, 10, 10, 100000, 0);
 -- Row security is that of the owner of the stream.
 ALTER TABLE mine ENABLE ROW LEVEL SECURITY;
 CREATE POLICY not_b ON mine FOR SELECT TO sluice_regress_reader USING (who <> 'b' AND current_user = 'sluice_regress_reader');
 SELECT reading_create('mine', 0);
-SELECT offsets, complete FROM reading_read(0, 10, 10, 100000);
+SELECT offsets, complete FROM reading_read(0, 10, 10, 100000, 0);
 SELECT reading_payload(2), convert_from(reading_payload(3), 'utf8');
 SELECT current_user = session_user AS back;
 
@@ -214,7 +216,7 @@ ALTER SEQUENCE plain_id_seq CACHE 5;
 SELECT reading_offset_at('2023-01-01 00:00+00');
 DROP TABLE plain;
 \set VERBOSITY sqlstate
-SELECT * FROM reading_read(0, 10, 10, 100000);
+SELECT * FROM reading_read(0, 10, 10, 100000, 0);
 \set VERBOSITY default
 
 DROP EXTENSION pg_sluice;

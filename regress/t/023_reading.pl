@@ -165,6 +165,9 @@ subtest 'values that are none of their fields' => sub {
 		"f_point = '{\"raw\": \"?\"}'" => '22P02: .*JSON string is no value of field "raw"',
 		"f_point = '{\"color\": true}'" => '22P02: .*JSON true is no value of field "color"',
 		"f_point = (repeat('{\"right\":', 99) || '{}' || repeat('}', 99))::jsonb" => '54001: .*messages are nested more than 100 levels deep in field "right"',
+		"f_timestamp = 'infinity'"     => '22008: .*timestamp out of range in field "f_timestamp"',
+		"f_duration = '11000 years'"   => '22008: .*duration out of range in field "f_duration"',
+		"f_duration = '-178000000 years'" => '22008: .*duration out of range in field "f_duration"',
 		"m_int = '{\"x\": 1}'"         => '22P02: .*value "x" is none of field "key"');
 	create('wrong', $columns, 'test.Everything');
 	$sluice->sql('INSERT INTO wrong (far) VALUES (NULL)');

@@ -22,7 +22,7 @@ CREATE FUNCTION horizon_look(now_ms bigint) RETURNS text AS 'sluice_rows_test', 
 CREATE FUNCTION horizon_stale() RETURNS boolean AS 'sluice_rows_test', 'sluice_test_horizon_stale' LANGUAGE C;
 CREATE FUNCTION horizon_relations() RETURNS regclass[] AS 'sluice_rows_test', 'sluice_test_horizon_relations' LANGUAGE C;
 CREATE FUNCTION reading_create(stream text, encoding int) RETURNS text AS 'sluice_rows_test', 'sluice_test_reading_create' LANGUAGE C;
-CREATE FUNCTION reading_read(after bigint, through bigint, max_rows int, max_bytes int, OUT offsets bigint[], OUT payloads bytea[], OUT complete boolean)
+CREATE FUNCTION reading_read(after bigint, through bigint, max_rows int, max_bytes int, "limit" int, OUT offsets bigint[], OUT payloads bytea[], OUT complete boolean)
 	AS 'sluice_rows_test', 'sluice_test_reading_read' LANGUAGE C;
 CREATE FUNCTION reading_stale() RETURNS boolean AS 'sluice_rows_test', 'sluice_test_reading_stale' LANGUAGE C;
 
@@ -51,7 +51,7 @@ BEGIN
 		COMMIT;
 		final := substring(state FROM 'final (\d+)')::bigint;
 		IF final > last THEN
-			got := reading_read(last, final, 1000, 1000000);
+			got := reading_read(last, final, 1000, 1000000, 0);
 			INSERT INTO delivered (id) SELECT unnest(got.offsets);
 			last := CASE WHEN got.complete THEN final ELSE got.offsets[array_upper(got.offsets, 1)] END;
 		ELSE
