@@ -26,6 +26,7 @@
 #include "nodes/params.h"
 #include "offset_sequence.h"
 #include "protobuf_row.h"
+#include "row_message.h"
 #include "settings.h"
 #include "storage/lmgr.h"
 #include "target.h"
@@ -74,15 +75,6 @@ typedef struct Receiver
 /* Parameters of the plan: after, through, and how many rows. */
 #define PARAMETERS 3
 
-#define ROW_TAG 0x22			/* Rows.rows, a message */
-#define OFFSET_TAG 0x08			/* Row.offset and the others */
-#define PAYLOAD_TAG 0x12
-#define REDRIVE_TAG 0x18
-#define ATTEMPTS_TAG 0x20
-
-/* What lies before a payload is not longer than this: five tags, two lengths, two 64-bit numbers and a 32-bit one. */
-#define HEADER_MAX (5 + 5 + 5 + 10 + 10 + 5)
-
 static dlist_head all_readings = DLIST_STATIC_INIT(all_readings);
 
 static void
@@ -97,59 +89,6 @@ relation_changed(Datum arg, Oid relid)
 		if (relid == InvalidOid || relid == reading->target || relid == reading->streams)
 			reading->stale = true;
 	}
-}
-
-/* Rows on the wire */
-
-static size_t
-put_varint(char *to, uint64 value)
-{
-	size_t		n = 0;
-
-	while (value >= 0x80)
-	{
-		to[n++] = (char) (value | 0x80);
-		value >>= 7;
-	}
-	to[n++] = (char) value;
-	return n;
-}
-
-static size_t
-varint_size(uint64 value)
-{
-	return (pg_leftmost_one_pos64(value | 1) + 7) / 7;
-}
-
-/* All of a row that lies before its payload's bytes. */
-static size_t
-put_header(char *to, int64 offset, size_t length, int64 redrive, uint32 attempts)
-{
-	char		fields[HEADER_MAX];
-	size_t		nfields = 0;
-	size_t		n = 0;
-
-	if (offset != 0)
-	{
-		fields[nfields++] = OFFSET_TAG;
-		nfields += put_varint(fields + nfields, (uint64) offset);
-	}
-	if (redrive != 0)
-	{
-		fields[nfields++] = REDRIVE_TAG;
-		nfields += put_varint(fields + nfields, (uint64) redrive);
-	}
-	if (attempts != 0)
-	{
-		fields[nfields++] = ATTEMPTS_TAG;
-		nfields += put_varint(fields + nfields, attempts);
-	}
-	fields[nfields++] = PAYLOAD_TAG;
-	nfields += put_varint(fields + nfields, length);
-	to[n++] = ROW_TAG;
-	n += put_varint(to + n, nfields + length);
-	memcpy(to + n, fields, nfields);
-	return n + nfields;
 }
 
 static void
@@ -169,11 +108,10 @@ void
 sluice_reading_append(SluiceBuffer *rows, int64 offset, const uint8 *payload, size_t length,
 					  int64 redrive, uint32 attempts)
 {
-	char		header[HEADER_MAX];
-	size_t		size = put_header(header, offset, length, redrive, attempts);
+	size_t		begin = sluice_row_message_begin(rows, offset);
 
-	sluice_buffer_append(rows, header, size);
 	sluice_buffer_append(rows, payload, length);
+	sluice_row_message_end(rows, begin, offset, redrive, attempts);
 	check_room(rows);
 }
 
@@ -199,33 +137,6 @@ write_payload(SluiceReading *reading, const Datum *values, const bool *nulls, Sl
 	}
 }
 
-/* One row: its payload at once where it belongs, then what lies before it, whose size is as that of most rows. */
-static void
-write_row(Receiver *receiver, int64 offset, const Datum *values, const bool *nulls)
-{
-	SluiceBuffer *rows = receiver->rows;
-	size_t		start = rows->length;
-	size_t		guess = 2 + 1 + varint_size((uint64) offset) + 2 + 1;
-	char		header[HEADER_MAX];
-	size_t		size;
-	size_t		length;
-
-	if (sluice_buffer_reserve(rows, HEADER_MAX))
-		rows->length += guess;
-	write_payload(receiver->reading, values, nulls, rows);
-	check_room(rows);
-	length = rows->length - start - guess;
-	size = put_header(header, offset, length, 0, 0);
-	if (size != guess)
-	{
-		(void) sluice_buffer_reserve(rows, HEADER_MAX);
-		check_room(rows);
-		memmove(rows->data + start + size, rows->data + start + guess, length);
-	}
-	memcpy(rows->data + start, header, size);
-	rows->length = start + size + length;
-}
-
 /* The executor's receiver */
 
 static bool
@@ -234,6 +145,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	Receiver   *receiver = (Receiver *) self;
 	MemoryContext old;
 	int64		offset;
+	size_t		begin = 0;
 
 	if (receiver->nrows == receiver->max_rows || receiver->rows->length >= receiver->enough)
 	{
@@ -244,12 +156,14 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	offset = DatumGetInt64(slot->tts_values[0]);
 	old = MemoryContextSwitchTo(receiver->reading->row_context);
 	if (receiver->offsets != NULL)
+		begin = sluice_row_message_begin(receiver->rows, offset);
+	write_payload(receiver->reading, slot->tts_values + 1, slot->tts_isnull + 1, receiver->rows);
+	if (receiver->offsets != NULL)
 	{
-		write_row(receiver, offset, slot->tts_values + 1, slot->tts_isnull + 1);
+		sluice_row_message_end(receiver->rows, begin, offset, 0, 0);
 		receiver->offsets[receiver->nrows] = offset;
 	}
-	else
-		write_payload(receiver->reading, slot->tts_values + 1, slot->tts_isnull + 1, receiver->rows);
+	check_room(receiver->rows);
 	receiver->nrows++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(receiver->reading->row_context);
