@@ -54,10 +54,10 @@ typedef struct SluiceStream
 } SluiceStream;
 
 /* NULL where there is no such stream. */
-extern SluiceStream *sluice_stream_by_id(int32 id);
+extern PGDLLEXPORT SluiceStream *sluice_stream_by_id(int32 id);
 
 /* By name in the server's encoding, "" for the default stream; NULL where there is none. */
-extern SluiceStream *sluice_stream_by_name(const char *name);
+extern PGDLLEXPORT SluiceStream *sluice_stream_by_name(const char *name);
 
 /* The same; an error where there is none. */
 extern SluiceStream *sluice_stream_get(const char *name);
