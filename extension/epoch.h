@@ -8,6 +8,6 @@
 #include "postgres.h"
 
 /* The one that follows: never one that was there before, also where the server has lost the last ones. */
-extern uint64 sluice_epoch_next(uint64 epoch);
+extern PGDLLEXPORT uint64 sluice_epoch_next(uint64 epoch);
 
 #endif							/* SLUICE_EPOCH_H */

@@ -64,7 +64,7 @@ extern SluiceStream *sluice_stream_get(const char *name);
 
 /* Free a context at the next sweep: something may still point into it. */
 extern void sluice_stream_bury(MemoryContext context);
-extern void sluice_stream_sweep(void);
+extern PGDLLEXPORT void sluice_stream_sweep(void);
 
 /* This database and this installation of the extension in it, as sluice.streams.home has it. */
 extern char *sluice_stream_home(void);

@@ -279,6 +279,15 @@ sluice_subscription_restart(SluiceSubscription *subscription, int64 position)
 }
 
 void
+sluice_subscription_place(SluiceSubscription *subscription, int64 position)
+{
+	if (position == subscription->position)
+		return;
+	move(subscription, position);
+	sluice_subscription_row_update(subscription, (SluiceSubscriptionChange) {0});
+}
+
+void
 sluice_subscription_seek(SluiceSubscription *subscription, int64 position)
 {
 	take_epoch(subscription);

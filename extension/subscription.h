@@ -64,8 +64,11 @@ extern PGDLLEXPORT bool sluice_subscription_create(const char *name, int32 strea
 /* A consumer becomes active: a fresh epoch; who, for people. */
 extern PGDLLEXPORT void sluice_subscription_activate(SluiceSubscription *subscription, const char *consumer);
 
+/* A Start with a position of the consumer's own, in either direction; the epoch stays. */
+extern PGDLLEXPORT void sluice_subscription_place(SluiceSubscription *subscription, int64 position);
+
 /*
- * A fresh epoch, and delivery from position on (a Start, or a nack that counts no attempt: position as it is).
+ * A fresh epoch, and delivery from position on (a nack that counts no attempt: position as it is).
  * Attempts and losses are those of the position: cleared where it moves.
  */
 extern PGDLLEXPORT void sluice_subscription_restart(SluiceSubscription *subscription, int64 position);
@@ -90,13 +93,13 @@ extern PGDLLEXPORT void sluice_subscription_lose(SluiceSubscription *subscriptio
 extern void sluice_subscription_seek(SluiceSubscription *subscription, int64 position);
 
 /* Forgotten, its letters discarded.  The call of its consumer is told at commit. */
-extern void sluice_subscription_drop(SluiceSubscription *subscription, const char *reason);
+extern PGDLLEXPORT void sluice_subscription_drop(SluiceSubscription *subscription, const char *reason);
 
 /*
  * Names are given out under a lock of their own, held to the end of the transaction, so that the worker
  * never has to wait in the unique index.  False: another transaction has it (only where wait is false).
  */
-extern bool sluice_subscription_lock_name(const char *name, bool wait);
+extern PGDLLEXPORT bool sluice_subscription_lock_name(const char *name, bool wait);
 
 /* The subscription's owner, the stream's and the extension's may; an error for others. */
 extern void sluice_subscription_check_owner(const SluiceSubscription *subscription);
