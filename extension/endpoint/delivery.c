@@ -34,6 +34,9 @@
 /* Acknowledgements wait so long for more of them. */
 #define SAVE_DELAY_US INT64CONST(5000)
 
+/* All sources are looked at so often, whoever wrote: one may have been dropped. */
+#define TICK_US INT64CONST(1000000)
+
 /* Whoever stands by looks by itself, too: a worker may have died. */
 #define STANDBY_US INT64CONST(500000)
 
@@ -246,8 +249,11 @@ sluice_delivery_turn(SluiceDelivery *delivery)
 	if (delivery->count == 0 && delivery->joining.first == NULL)
 		return;
 	MemoryContextSwitchTo(delivery->context);
-	if (sluice_watch_take())
+	if (sluice_watch_take() || now >= delivery->tick_at)
+	{
 		sluice_source_soil_all();
+		delivery->tick_at = now + TICK_US;
+	}
 	if (delivery->joining.first != NULL)
 		join_all(delivery, now);
 	dlist_foreach_modify(iter, &delivery->subscribers)

@@ -95,6 +95,7 @@ struct SluiceDelivery
 	int			count;
 	SluiceConsumerQueue joining;	/* SLUICE_SUBSCRIBE and SLUICE_UNSUBSCRIBE without an answer */
 	int64		join_at;		/* when to try them again */
+	int64		tick_at;		/* when to look at all sources */
 	MemoryContext context;		/* of one turn */
 	bool		drain;
 	bool		give_up;

@@ -248,8 +248,9 @@ pull_settled(SluiceSubscribeCall *subscribe, SluiceConsumerRecord *record)
 		return;
 	}
 	rest(subscribe, record);
-	/* After SLUICE_LEAVE the reason is there already, and stands. */
-	sluice_carrier_refused(carrier, record->record.refusal, "the server could not read the rows: subscribe again");
+	/* After SLUICE_LEAVE they come back with nothing. */
+	if (record->record.verdict == SLUICE_REFUSED || subscribe->phase == OPEN)
+		sluice_carrier_refused(carrier, record->record.refusal, "the server could not read the rows: subscribe again");
 	free_refusal(&record->record);
 }
 
