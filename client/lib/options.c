@@ -87,7 +87,7 @@ static const OptionRow rows[] = {
 	{"from", KIND_CHOICE, "earliest|latest|offset|time", "earliest", "", PLACE(from), CONSUMER,
 		"where an ephemeral subscription begins, and a durable one that is made here: with the first row that is there, behind the last one, "
 	"behind after_offset, or with the first row received at since or later"},
-	{"after_offset", KIND_NUMBER, NULL, "0", "0 to 9223372036854775806", PLACE(after_offset), CONSUMER,
+	{"after_offset", KIND_NUMBER, NULL, "0", "0 to 9000000000000000000", PLACE(after_offset), CONSUMER,
 	"with from = offset: the first row is the one behind it"},
 	{"since", KIND_TIME, NULL, "", "", PLACE(since), CONSUMER,
 	"with from = time: 2026-01-31T23:59:59.5Z; +01:00 instead of Z, UTC where there is neither"},

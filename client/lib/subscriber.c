@@ -259,8 +259,9 @@ step_reading(SluiceSubscriber *subscriber)
 {
 	bool		more;
 
+	/* Where we are not active there is nothing to confirm. */
 	if (is_stopping(subscriber))
-		return SLUICE_SUBSCRIBER_LEAVING;
+		return subscriber->epoch != 0 ? SLUICE_SUBSCRIBER_LEAVING : give_up_code(subscriber, SLUICE_ERROR_CLOSED);
 	if (!send_something(subscriber, false, &more))
 		return give_up_code(subscriber, SLUICE_ERROR_MEMORY);
 	sluice_channel_hold(subscriber->channel, sluice_inbox_full(subscriber->inbox));
