@@ -227,23 +227,27 @@ drop_notice(void *argument, const char *text)
 	(void) text;
 }
 
-/* Making it takes rights that reading it does not. */
+/* Making it takes rights that looking for it does not. */
 static SluiceDatabaseResult
 make_where_missing(SluiceDatabase *database, const char *name, const char *sql)
 {
-	char	   *found;
-	SluiceDatabaseResult code = execute(database, "SELECT to_regclass($1)::oid", 1, &name, &found, NULL);
+	SluiceDatabaseResult code = SLUICE_DATABASE_DATA;
 
-	if (code == SLUICE_DATABASE_OK && found == NULL)
+	/* A unique key is violated where others make it in the same moment, schema or table: it is there then. */
+	for (int tries = 0; code == SLUICE_DATABASE_DATA && tries < 3; tries++)
 	{
+		char	   *found;
+
+		code = execute(database, "SELECT to_regclass($1)::oid", 1, &name, &found, NULL);
+		if (code != SLUICE_DATABASE_OK || found != NULL)
+		{
+			free(found);
+			return code;
+		}
 		code = run(database, make_schema);
 		if (code == SLUICE_DATABASE_OK)
 			code = run(database, sql);
-		/* Somebody else has made it in the same moment. */
-		if (code == SLUICE_DATABASE_DATA)
-			code = SLUICE_DATABASE_AGAIN;
 	}
-	free(found);
 	return code;
 }
 
