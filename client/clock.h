@@ -21,4 +21,15 @@ sluice_clock_now(void)
 	return now.tv_sec * SLUICE_SECOND + now.tv_nsec;
 }
 
+/* The moment that is so many milliseconds from now; below 0: none. */
+static inline int64_t
+sluice_clock_deadline(int64_t timeout)
+{
+	int64_t		now = sluice_clock_now();
+
+	if (timeout < 0 || timeout > (SLUICE_NEVER - now) / SLUICE_MILLISECOND - 1)
+		return SLUICE_NEVER;
+	return now + timeout * SLUICE_MILLISECOND;
+}
+
 #endif							/* SLUICE_CLOCK_H */

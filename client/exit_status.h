@@ -1,6 +1,9 @@
 /*
  * exit_status.h
- *		How the programs of this directory end.  A contract: docs/sluice-send.md.
+ *		How the programs of this directory end.  A contract: docs/sluice-send.md, docs/sluice-subscribe.md.
+ *
+ * The meanings are those of "sluice send".  "sluice subscribe": rows done with for records acknowledged, rows given back for
+ * dead letters, and FENCED where the position does not fit the server.
  */
 #ifndef SLUICE_EXIT_STATUS_H
 #define SLUICE_EXIT_STATUS_H

@@ -12,98 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct Scan
-{
-	const char *at;
-	const char *end;
-} Scan;
-
-static void
-skip_space(Scan *scan)
-{
-	while (scan->at < scan->end &&
-		   (*scan->at == ' ' || *scan->at == '\t' || *scan->at == '\r' || *scan->at == '\n'))
-		scan->at++;
-}
-
-static bool
-skip_byte(Scan *scan, char byte)
-{
-	if (scan->at >= scan->end || *scan->at != byte)
-		return false;
-	scan->at++;
-	return true;
-}
-
-/* A string with its quotes; the text between them, escapes as they are. */
-static bool
-skip_string(Scan *scan, Scan *inside)
-{
-	if (!skip_byte(scan, '"'))
-		return false;
-	inside->at = scan->at;
-	while (scan->at < scan->end && *scan->at != '"')
-	{
-		if ((unsigned char) *scan->at < 0x20)
-			return false;
-		if (*scan->at == '\\' && ++scan->at >= scan->end)
-			return false;
-		scan->at++;
-	}
-	inside->end = scan->at;
-	return skip_byte(scan, '"');
-}
-
-/* An object or array: up to the bracket that closes it. */
-static bool
-skip_nested(Scan *scan)
-{
-	Scan		inside;
-	size_t		depth = 0;
-
-	while (scan->at < scan->end)
-	{
-		switch (*scan->at)
-		{
-			case '"':
-				if (!skip_string(scan, &inside))
-					return false;
-				continue;
-			case '{':
-			case '[':
-				depth++;
-				break;
-			case '}':
-			case ']':
-				depth--;
-				break;
-			default:
-				break;
-		}
-		scan->at++;
-		if (depth == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Any value; a number or word goes up to what cannot be part of one. */
-static bool
-skip_value(Scan *scan)
-{
-	Scan		inside;
-	const char *start = scan->at;
-
-	if (scan->at >= scan->end)
-		return false;
-	if (*scan->at == '"')
-		return skip_string(scan, &inside);
-	if (*scan->at == '{' || *scan->at == '[')
-		return skip_nested(scan);
-	while (scan->at < scan->end && memchr(",}] \t\r\n", *scan->at, 7) == NULL)
-		scan->at++;
-	return scan->at > start;
-}
+#include "json_scan.h"
 
 static int
 hex_digit(char c)
@@ -119,7 +28,7 @@ hex_digit(char c)
 
 /* The four digits behind \u. */
 static bool
-read_code_unit(Scan *scan, uint32_t *unit)
+read_code_unit(SluiceScan *scan, uint32_t *unit)
 {
 	*unit = 0;
 	if (scan->end - scan->at < 4)
@@ -161,7 +70,7 @@ append_utf8(SluiceText *text, uint32_t code)
 
 /* What stands behind \u, with the second half of a pair. */
 static bool
-append_unicode_escape(SluiceText *text, Scan *scan)
+append_unicode_escape(SluiceText *text, SluiceScan *scan)
 {
 	uint32_t	code;
 	uint32_t	low;
@@ -170,7 +79,7 @@ append_unicode_escape(SluiceText *text, Scan *scan)
 		return false;
 	if (code >= 0xD800 && code <= 0xDBFF)
 	{
-		if (!skip_byte(scan, '\\') || !skip_byte(scan, 'u') || !read_code_unit(scan, &low) ||
+		if (!sluice_scan_skip_byte(scan, '\\') || !sluice_scan_skip_byte(scan, 'u') || !read_code_unit(scan, &low) ||
 			low < 0xDC00 || low > 0xDFFF)
 			return false;
 		code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
@@ -183,7 +92,7 @@ append_unicode_escape(SluiceText *text, Scan *scan)
 
 /* The text of a string, escapes resolved. */
 static bool
-append_unescaped(SluiceText *text, Scan inside)
+append_unescaped(SluiceText *text, SluiceScan inside)
 {
 	static const char escapes[] = "\"\\/bfnrt";
 	static const char meanings[] = "\"\\/\b\f\n\r\t";
@@ -212,12 +121,15 @@ append_unescaped(SluiceText *text, Scan inside)
 /* The values of the members that are wanted; at is NULL where there is none. */
 typedef struct Wanted
 {
-	Scan		values[SLUICE_INPUT_COLUMNS];
+	SluiceInput *input;
+	SluiceScan	values[SLUICE_INPUT_COLUMNS];
 } Wanted;
 
 static void
-note_member(SluiceInput *input, Scan name, Scan value, Wanted *wanted)
+note_member(void *argument, SluiceScan name, SluiceScan value)
 {
+	Wanted	   *wanted = argument;
+	SluiceInput *input = wanted->input;
 	const char *bytes = name.at;
 	size_t		length = (size_t) (name.end - name.at);
 
@@ -246,7 +158,7 @@ skip_digits(const char *at, const char *end)
 
 /* A number in JSON's grammar. */
 static bool
-is_number(Scan value)
+is_number(SluiceScan value)
 {
 	const char *at = value.at;
 	const char *digits;
@@ -279,7 +191,7 @@ is_number(Scan value)
 
 /* An entity may be absent, and null is as if it were; a key may not. */
 static bool
-is_absent(int kind, Scan value)
+is_absent(int kind, SluiceScan value)
 {
 	return kind == SLUICE_INPUT_ENTITY &&
 		(value.at == NULL || (value.end - value.at == 4 && memcmp(value.at, "null", 4) == 0));
@@ -287,7 +199,7 @@ is_absent(int kind, Scan value)
 
 /* A column's text from its value, with quotes if it is a string. */
 static SluiceInputResult
-read_column(SluiceInput *input, int kind, Scan value, uint64_t line)
+read_column(SluiceInput *input, int kind, SluiceScan value, uint64_t line)
 {
 	SluiceInputColumn *column = &input->columns[kind];
 	const char *role = sluice_input_column_role(kind);
@@ -299,7 +211,7 @@ read_column(SluiceInput *input, int kind, Scan value, uint64_t line)
 		return sluice_input_fail(input, line, "there is no member \"%.100s\" to be the %s", column->name, role);
 	if (*value.at == '"')
 	{
-		Scan		inside = {value.at + 1, value.end - 1};
+		SluiceScan	inside = {value.at + 1, value.end - 1};
 
 		if (!append_unescaped(&column->text, inside))
 			return sluice_input_fail(input, line, "the %s \"%.100s\" holds an invalid escape", role, column->name);
@@ -311,52 +223,19 @@ read_column(SluiceInput *input, int kind, Scan value, uint64_t line)
 	return SLUICE_INPUT_RECORD;
 }
 
-/* Walk over the object. */
-static bool
-scan_object(SluiceInput *input, Scan *scan, Wanted *wanted)
-{
-	Scan		name;
-	Scan		value;
-
-	if (!skip_byte(scan, '{'))
-		return false;
-	skip_space(scan);
-	if (skip_byte(scan, '}'))
-		return true;
-	for (;;)
-	{
-		skip_space(scan);
-		if (!skip_string(scan, &name))
-			return false;
-		skip_space(scan);
-		if (!skip_byte(scan, ':'))
-			return false;
-		skip_space(scan);
-		value.at = scan->at;
-		if (!skip_value(scan))
-			return false;
-		value.end = scan->at;
-		note_member(input, name, value, wanted);
-		skip_space(scan);
-		if (skip_byte(scan, '}'))
-			return true;
-		if (!skip_byte(scan, ','))
-			return false;
-	}
-}
-
 static SluiceInputResult
-read_object(SluiceInput *input, Scan line, SluiceInputRecord *record)
+read_object(SluiceInput *input, SluiceScan line, SluiceInputRecord *record)
 {
-	Scan		scan = line;
+	SluiceScan	scan = line;
 	Wanted		wanted;
 	const char *end;
 
 	memset(&wanted, 0, sizeof(wanted));
-	if (!scan_object(input, &scan, &wanted))
+	wanted.input = input;
+	if (!sluice_scan_object(&scan, note_member, &wanted))
 		return sluice_input_fail(input, record->line, "not a JSON object");
 	end = scan.at;
-	skip_space(&scan);
+	sluice_scan_skip_space(&scan);
 	if (scan.at < scan.end)
 		return sluice_input_fail(input, record->line, "there is something behind the JSON object");
 	record->payload = line.at;
@@ -380,7 +259,7 @@ next_record(SluiceInput *input, const char *bytes, size_t length, bool at_end,
 		size_t		line_length;
 		size_t		line_used = 0;
 		SluiceInputResult result;
-		Scan		line;
+		SluiceScan	line;
 
 		result = sluice_input_next_line(input, bytes + done, length - done, at_end, &line_used, &line_length);
 		if (result == SLUICE_INPUT_RECORD)
@@ -393,7 +272,7 @@ next_record(SluiceInput *input, const char *bytes, size_t length, bool at_end,
 		if (result != SLUICE_INPUT_RECORD)
 			return result;
 		record->line = input->line++;
-		skip_space(&line);
+		sluice_scan_skip_space(&line);
 		if (line.at < line.end)
 			return read_object(input, line, record);
 	}

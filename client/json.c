@@ -46,12 +46,11 @@ sluice_json_print_text(FILE *file, const char *text, size_t length)
 }
 
 void
-sluice_json_print_base64(FILE *file, const void *bytes, size_t length)
+sluice_json_write_base64(FILE *file, const void *bytes, size_t length)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const unsigned char *at = bytes;
 
-	fputc('"', file);
 	for (size_t i = 0; i < length; i += 3)
 	{
 		size_t		n = length - i < 3 ? length - i : 3;
@@ -62,6 +61,13 @@ sluice_json_print_base64(FILE *file, const void *bytes, size_t length)
 		fputc(n > 1 ? digits[group >> 6 & 63] : '=', file);
 		fputc(n > 2 ? digits[group & 63] : '=', file);
 	}
+}
+
+void
+sluice_json_print_base64(FILE *file, const void *bytes, size_t length)
+{
+	fputc('"', file);
+	sluice_json_write_base64(file, bytes, length);
 	fputc('"', file);
 }
 

@@ -12,6 +12,9 @@
 /* With its quotes; what is not UTF-8 becomes U+FFFD. */
 extern void sluice_json_print_text(FILE *file, const char *text, size_t length);
 
+/* Without quotes. */
+extern void sluice_json_write_base64(FILE *file, const void *bytes, size_t length);
+
 /* With its quotes. */
 extern void sluice_json_print_base64(FILE *file, const void *bytes, size_t length);
 

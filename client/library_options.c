@@ -1,6 +1,6 @@
 /*
  * library_options.c
- *		The options of commands that open a producer.
+ *		The options of commands that open a producer or a consumer.
  */
 #include "library_options.h"
 

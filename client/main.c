@@ -10,6 +10,7 @@
 #include "exit_status.h"
 #include "send.h"
 #include "sluice.h"
+#include "subscribe.h"
 
 typedef struct Subcommand
 {
@@ -20,6 +21,8 @@ typedef struct Subcommand
 
 static const Subcommand subcommands[] = {
 	{"send", sluice_send_main, "send records from files or standard input into a stream"},
+	{"subscribe", sluice_subscribe_main, "get the rows of a stream, in order, and bring them somewhere"},
+	{"unsubscribe", sluice_unsubscribe_main, "end the consumers of a subscription, or remove it"},
 	{"buffer", sluice_buffer_main, "look into the durable buffer of a producer, or repair it"},
 	{"bench", sluice_bench_main, "send made-up records, and tell how long they took"}
 };

@@ -13,6 +13,8 @@
 
 #include "memory.h"
 
+#define OPTION_WIDTH 34			/* in the help */
+
 static const SluiceOption *
 find_long(const SluiceOption *table, const char *name, size_t length)
 {
@@ -246,6 +248,6 @@ sluice_options_show(const SluiceOption *table)
 			n = snprintf(left, sizeof(left), "    ");
 		snprintf(left + n, sizeof(left) - (size_t) n, "--%s%s%s", table->name,
 				 table->argument != NULL ? " " : "", table->argument != NULL ? table->argument : "");
-		printf("  %-34s %s\n", left, table->help);
+		printf("  %-*s %s%s\n", OPTION_WIDTH, left, strlen(left) < OPTION_WIDTH ? "" : " ", table->help);
 	}
 }

@@ -24,22 +24,30 @@ static const char *
 state_name(sluice_state state)
 {
 	static const char *const names[] = {
-		"connecting", "connected", "waiting to connect again", "refused", "fenced", "forked", "closed"
+		"connecting", "connected", "waiting to connect again", "refused", "fenced", "forked", "closed", "standing by"
 	};
 
 	return (size_t) state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
 }
 
+/* Since the last time. */
+static double
+rate(SluiceProgress *progress, uint64_t settled, int64_t now)
+{
+	double		seconds = (double) (now - progress->since) / SLUICE_SECOND;
+	double		result = seconds > 0 && progress->settled > 0 ? (double) (settled - progress->settled) / seconds : 0;
+
+	progress->since = now;
+	progress->settled = settled > 0 ? settled : 1;
+	return result;
+}
+
 void
 sluice_progress_show(SluiceProgress *progress, const sluice_statistics *statistics, int64_t now)
 {
-	double		seconds = (double) (now - progress->since) / SLUICE_SECOND;
-	uint64_t	settled = statistics->acknowledged_through;
-	double		rate = seconds > 0 && progress->settled > 0 ? (double) (settled - progress->settled) / seconds : 0;
-
 	pthread_mutex_lock(&progress->mutex);
 	fprintf(progress->file, "%s%.0f records/s, %" PRIu64 " acknowledged, %" PRIu64 " dead letters, %" PRIu64 " buffered",
-			progress->in_place ? "\r" : "", rate,
+			progress->in_place ? "\r" : "", rate(progress, statistics->acknowledged_through, now),
 			statistics->stored + statistics->duplicates + statistics->filtered + statistics->settled_before,
 			statistics->dead_lettered + statistics->set_aside, statistics->buffered_records);
 	if (statistics->buffered_records > 0)
@@ -47,8 +55,19 @@ sluice_progress_show(SluiceProgress *progress, const sluice_statistics *statisti
 	fprintf(progress->file, ", %s%s", state_name(statistics->state), progress->in_place ? "\033[K" : "\n");
 	fflush(progress->file);
 	progress->shown = progress->in_place;
-	progress->since = now;
-	progress->settled = settled > 0 ? settled : 1;
+	pthread_mutex_unlock(&progress->mutex);
+}
+
+void
+sluice_progress_show_rows(SluiceProgress *progress, const sluice_consumption *consumption, uint64_t done,
+						  uint64_t given_back, int64_t now)
+{
+	pthread_mutex_lock(&progress->mutex);
+	fprintf(progress->file, "%s%.0f rows/s, %" PRIu64 " done, offset %" PRId64 ", %" PRIu64 " given back, %s%s%s",
+			progress->in_place ? "\r" : "", rate(progress, done, now), done, consumption->offset, given_back,
+			state_name(consumption->state), consumption->caught_up ? ", caught up" : "", progress->in_place ? "\033[K" : "\n");
+	fflush(progress->file);
+	progress->shown = progress->in_place;
 	pthread_mutex_unlock(&progress->mutex);
 }
 

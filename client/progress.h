@@ -27,6 +27,10 @@ typedef struct SluiceProgress
 extern void sluice_progress_start(SluiceProgress *progress, FILE *file, bool in_place, int64_t now);
 extern void sluice_progress_show(SluiceProgress *progress, const sluice_statistics *statistics, int64_t now);
 
+/* The same of "sluice subscribe": done and given_back are rows. */
+extern void sluice_progress_show_rows(SluiceProgress *progress, const sluice_consumption *consumption, uint64_t done,
+									  uint64_t given_back, int64_t now);
+
 /* A message, on a line of its own, after "sluice: ". */
 extern void sluice_progress_tell(SluiceProgress *progress, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -1,6 +1,6 @@
 /*
  * sluice.h
- *		libsluice: records into PostgreSQL tables exactly once, over bad networks.
+ *		libsluice: records into PostgreSQL tables exactly once, over bad networks, and their rows out again.
  *
  * A producer keeps every record in a durable buffer, a directory on disk, until
  * the server (PostgreSQL with the extension pg_sluice) has told what became of
@@ -21,15 +21,34 @@
  *	...
  *	sluice_producer_close(producer, 10000);
  *
+ * A consumer gets the rows of a stream's table in order, those that are there and then
+ * new ones, whoever wrote them.  The server keeps the position of a subscription with a
+ * name: where one consumer stopped the next one goes on.
+ *
+ *	sluice_consumer *consumer;
+ *	sluice_row	row;
+ *
+ *	sluice_options_set(options, "subscription", "billing");
+ *	if (sluice_consumer_open(options, &consumer, error, sizeof(error)) != SLUICE_OK)
+ *		...
+ *	while (sluice_consumer_next(consumer, -1, &row) == SLUICE_OK)
+ *	{
+ *		... row.payload, row.payload_length ...
+ *		sluice_consumer_ack(consumer, &row);
+ *	}
+ *	sluice_consumer_close(consumer, 10000);
+ *
  * Threads.  A producer may be used by any number of threads at once, until one of them
- * closes it; options by one at a time.  The library's own threads block all signals.
- * Fork.  A child of a process with an open producer must not use it, nor close it; it may exec.
+ * closes it; of a consumer's calls sluice_consumer_next() is for one thread at a time;
+ * options are used by one at a time.  The library's own threads block all signals.
+ * Fork.  A child of a process with an open producer or consumer must not use it, nor close it; it may exec.
  * As long as it does not, the buffer stays locked, also when the parent has ended.
  * File systems.  The buffer is an LMDB database: not on a network file system.
  * Errors.  Functions that return int return SLUICE_OK (0) or one of the errors below;
  * sluice_error_class() tells whether to try again, to mend the call, or to give up.
  * Memory.  Bounded by the options memory (records on their way from and to the disk), max_records (a few bytes
- * for each block of records on disk, for gaps and entities), and by what gRPC needs.
+ * for each block of records on disk, for gaps and entities), and by what gRPC needs.  A consumer has rows that came
+ * and were not taken up to the option memory, and two messages more; then it reads no further, and the server waits.
  */
 #ifndef SLUICE_H
 #define SLUICE_H
@@ -56,7 +75,7 @@ typedef enum sluice_class
 	SLUICE_CLASS_OK = 0,
 	SLUICE_CLASS_RETRY,			/* the same call may succeed later */
 	SLUICE_CLASS_INPUT,			/* mend the arguments, or the options */
-	SLUICE_CLASS_FATAL			/* this producer will not go on: see sluice_producer_message() */
+	SLUICE_CLASS_FATAL			/* this producer or consumer will not go on: see its message */
 } sluice_class;
 
 /* X(name, number, class, text) */
@@ -68,16 +87,22 @@ typedef enum sluice_class
 	X(ERROR_TIMEOUT, 4, RETRY, "the time is over") \
 	X(ERROR_LOCKED, 5, RETRY, "the buffer is in use") \
 	X(ERROR_REFUSED, 6, RETRY, "the server refuses") \
+	X(ERROR_STALE, 7, RETRY, "the row is handed out again") \
 	X(ERROR_INVALID, 20, INPUT, "an argument is not valid") \
 	X(ERROR_OPTION, 21, INPUT, "an option is not valid") \
 	X(ERROR_TOO_LARGE, 22, INPUT, "the record is larger than the server or the buffer takes") \
 	X(ERROR_NOT_FOUND, 23, INPUT, "there is no buffer in this directory") \
 	X(ERROR_FENCED, 40, FATAL, "another copy of this buffer has taken its place") \
-	X(ERROR_FORKED, 41, FATAL, "the server has what this buffer did not send") \
+	X(ERROR_FORKED, 41, FATAL, "the server's past is not the one that is known here") \
 	X(ERROR_DAMAGED, 42, FATAL, "the buffer is damaged") \
 	X(ERROR_VERSION, 43, FATAL, "the buffer was written by a newer version of the library") \
-	X(ERROR_PROTOCOL, 44, FATAL, "the server broke the protocol") \
-	X(ERROR_CLOSED, 45, FATAL, "the producer is closed")
+	X(ERROR_PROTOCOL, 44, FATAL, "the protocol was broken") \
+	X(ERROR_CLOSED, 45, FATAL, "it is closed") \
+	X(ERROR_DROPPED, 46, FATAL, "the subscription, its stream or the table is not there") \
+	X(ERROR_ENDED, 47, FATAL, "the subscription was ended by an Unsubscribe") \
+	X(ERROR_UNSUITABLE, 48, FATAL, "the stream cannot be subscribed to like this") \
+	X(ERROR_BEYOND_END, 49, FATAL, "the position is above all offsets that the stream has given out") \
+	X(ERROR_REPLACED, 50, FATAL, "the stream is another one of the same name")
 
 typedef enum sluice_error
 {
@@ -106,10 +131,11 @@ typedef struct sluice_options sluice_options;
 typedef struct sluice_option_description
 {
 	const char *name;
-	const char *type;			/* "text", "number", "size", "duration", "boolean" or "a|b|c" */
+	const char *type;			/* "text", "number", "size", "duration", "time", "boolean" or "a|b|c" */
 	const char *initial;		/* the default, as text */
 	const char *range;			/* for people: "1 ms to 1 h"; "" where there is none */
 	const char *meaning;		/* a sentence */
+	const char *scope;			/* "producer", "consumer" or "both": whose option it is; others pass over it */
 } sluice_option_description;
 
 SLUICE_API sluice_options *sluice_options_create(void);	/* NULL: out of memory */
@@ -226,12 +252,13 @@ SLUICE_API int sluice_flush(sluice_producer *producer, int64_t timeout);
 typedef enum sluice_state
 {
 	SLUICE_STATE_CONNECTING = 0,
-	SLUICE_STATE_CONNECTED,		/* open, records flow */
+	SLUICE_STATE_CONNECTED,		/* open, records flow; a consumer's: it is active */
 	SLUICE_STATE_WAITING,		/* for the next attempt: see message */
 	SLUICE_STATE_REFUSED,		/* the server refuses (no such stream, not allowed): tried again rarely */
 	SLUICE_STATE_FENCED,
 	SLUICE_STATE_FORKED,
-	SLUICE_STATE_CLOSED
+	SLUICE_STATE_CLOSED,		/* a consumer's: will not go on */
+	SLUICE_STATE_STANDBY		/* a consumer's: another one has the subscription */
 } sluice_state;
 
 /* All counted since the producer was opened but those marked now. */
@@ -279,6 +306,172 @@ SLUICE_API void sluice_producer_message(sluice_producer *producer, char *message
  * latest when the time is over, before the producer goes.
  */
 SLUICE_API int sluice_producer_close(sluice_producer *producer, int64_t timeout);
+
+/* ---- consumers ---- */
+
+typedef struct sluice_consumer sluice_consumer;
+
+/*
+ * Begin to connect.  Options: stream, subscription and those that go with them, memory, and those of the
+ * connection.  options are copied.  On an error *consumer is NULL and message (may be NULL) has a
+ * sentence for people.  ERROR_OPTION, ERROR_INVALID, ERROR_MEMORY.
+ *
+ * With a subscription the rows have to be acknowledged; the server keeps how far.  One consumer of a subscription is
+ * active at a time, others stand by; when it goes, in whatever way, the next one gets the rows from the first on that
+ * was not acknowledged.  A consumer whose connection is lost connects again by itself, and is one of them.
+ * Rows can so come twice (at least once), unless the subscription is at_most_once: then what was on
+ * its way does not come at all, and nothing is acknowledged.
+ * Without a subscription nothing is acknowledged either, and each row comes once: after a lost connection
+ * it goes on behind the row that was taken last.
+ */
+SLUICE_API int sluice_consumer_open(const sluice_options *options, sluice_consumer **consumer,
+									char *message, size_t message_size);
+
+/* What sluice_consumer_next() has.  All but rows only with the option events, or where it is said. */
+typedef enum sluice_event
+{
+	SLUICE_EVENT_ROW = 0,
+	SLUICE_EVENT_STANDBY,		/* another consumer has the subscription: this one waits */
+	SLUICE_EVENT_ACTIVE,		/* this one has it, from now on or anew; also with wants_start */
+	SLUICE_EVENT_CAUGHT_UP		/* all rows that were there have come: what follows is new */
+} sluice_event;
+
+/* How payloads are written.  The numbers are those of sluice.v1.Encoding. */
+typedef enum sluice_encoding
+{
+	SLUICE_ENCODING_JSON = 1,	/* the row as an object: names and values of its columns */
+	SLUICE_ENCODING_PROTOBUF = 2,	/* the stream's message */
+	SLUICE_ENCODING_BYTES = 3
+} sluice_encoding;
+
+/* A position, and what tells whether a server is one that has had it: for a consumer that keeps its position itself. */
+typedef struct sluice_token
+{
+	uint8_t		stream_uid[16];
+	uint64_t	system_identifier;	/* of the database cluster */
+	uint32_t	timeline;
+	uint64_t	lsn;
+	int64_t		offset;
+} sluice_token;
+
+typedef struct sluice_row
+{
+	sluice_event event;
+	sluice_encoding encoding;
+	uint64_t	number;			/* of a row: 1, 2, 3, ... as this consumer hands them out */
+	uint64_t	epoch;			/* of the activation: another one each time */
+	int64_t		offset;			/* ACTIVE: the server's position; CAUGHT_UP: the last row's */
+	int64_t		previous;		/* the offset of the row before it, or the position where there was none */
+	int64_t		redrive;		/* it is a dead letter that sluice.redrive() gave back: its id; else 0 */
+	uint32_t	attempts;		/* how often it was given back before */
+	sluice_token token;			/* of the position behind this row; ACTIVE: of the server's position */
+	const void *payload;		/* not NUL-terminated */
+	size_t		payload_length;
+} sluice_row;
+
+/*
+ * The next row, or event.  payload is good until the next call of this for the same consumer, or
+ * sluice_consumer_close(); the rest of *row may be copied, and is what ack and nack look at.
+ * timeout in milliseconds, -1: for ever, 0: only what is there.  One thread at a time.
+ * ERROR_TIMEOUT: there is none yet (nor a connection perhaps: see the statistics).  ERROR_MEMORY.  ERROR_CLOSED: after
+ * sluice_consumer_stop(), or it is being closed.  Errors that do not go away, each with a sentence in
+ * sluice_consumer_message(): ERROR_DROPPED (also where there is no such subscription and the option create is off), ERROR_ENDED,
+ * ERROR_UNSUITABLE, ERROR_BEYOND_END (sluice.seek() on the server sets it right), ERROR_FORKED, ERROR_REPLACED, ERROR_PROTOCOL.
+ *
+ * In SQL in a transaction of its own a program may acknowledge a row together with what it did for it, by
+ * sluice.ack(subscription, epoch, "offset", previous), which raises an error where the row has become void.
+ */
+SLUICE_API int sluice_consumer_next(sluice_consumer *consumer, int64_t timeout, sluice_row *row);
+
+/*
+ * This row is done with, and all that were handed out before it.  Does not wait: what
+ * the server did not get before the connection is lost comes again.  Any thread.
+ * ERROR_STALE: it is void (the connection was lost, a row was given back, the position was changed), and is handed out
+ * again, here or by another consumer.  ERROR_INVALID: it is no row.  Nothing happens for a row that needs no acknowledgement.
+ */
+SLUICE_API int sluice_consumer_ack(sluice_consumer *consumer, const sluice_row *row);
+
+/*
+ * This row could not be processed: it comes again after a while, with all that follow it; those that were
+ * handed out after it are void.  With the last of the subscription's attempts it becomes a dead
+ * letter, with the reason (may be NULL; 1,000 bytes of UTF-8 are kept), and the next row comes.
+ * Acknowledge what was handed out before it first: while such a row is not, no attempt is counted.
+ * A row with redrive does not come again, and makes none void: the dead letter is open again.  Any thread.
+ * ERROR_STALE, ERROR_MEMORY; ERROR_INVALID: it is acknowledged, or cannot be (see ack).
+ */
+SLUICE_API int sluice_consumer_nack(sluice_consumer *consumer, const sluice_row *row, const char *reason);
+
+/*
+ * With the option wants_start: the answer to ACTIVE.  Rows come from the token's offset on, which becomes the server's position;
+ * where token is NULL, from the server's own.  Read your position after ACTIVE has come: before that another
+ * consumer may still have changed it.  Where the server has lost commits that the token comes from, the
+ * consumer ends with ERROR_FORKED, unless accept_fork; another stream of the name is ERROR_REPLACED.
+ * ERROR_STALE: this activation is over.  ERROR_INVALID: active is no such event, or was answered.
+ */
+SLUICE_API int sluice_consumer_start(sluice_consumer *consumer, const sluice_row *active, const sluice_token *token,
+									 bool accept_fork);
+
+/* sluice_consumer_next() returns ERROR_CLOSED, at once and from now on.  Any thread; ack and nack go on working. */
+SLUICE_API void sluice_consumer_stop(sluice_consumer *consumer);
+
+/* What is to become of a row. */
+typedef enum sluice_answer
+{
+	SLUICE_ANSWER_ACK = 0,
+	SLUICE_ANSWER_NACK,
+	SLUICE_ANSWER_LATER,		/* the program calls ack or nack itself, or acknowledges a later row */
+	SLUICE_ANSWER_STOP			/* not done with; end */
+} sluice_answer;
+
+/* reason: for NACK, may be left as it is. */
+typedef sluice_answer (*sluice_row_callback) (void *argument, const sluice_row *row, const char **reason);
+
+/*
+ * Call callback for each row and, where they are asked for, each event, until it says STOP (SLUICE_OK), or
+ * until sluice_consumer_next(), which this is a loop over, returns an error but ERROR_TIMEOUT and ERROR_MEMORY.  The answer to an event is LATER or STOP.
+ */
+SLUICE_API int sluice_consumer_run(sluice_consumer *consumer, sluice_row_callback callback, void *argument);
+
+/* All counted since the consumer was opened but those marked now. */
+typedef struct sluice_consumption
+{
+	sluice_state state;			/* now */
+	bool		caught_up;		/* now: CAUGHT_UP has come in this activation */
+	uint64_t	epoch;			/* now; 0: not active */
+	int64_t		offset;			/* now: of the last row that was handed out, or the position */
+	int64_t		acknowledged;	/* now: all up to here are, as far as this consumer knows */
+	uint64_t	waiting_bytes;	/* now: of rows that came and were not taken */
+	uint64_t	rows;			/* handed out */
+	uint64_t	bytes;			/* of their payloads */
+	uint64_t	again;			/* of them: that had been given back before */
+	uint64_t	nacks;
+	uint64_t	activations;
+	uint64_t	acknowledgements;	/* messages: one stands for many rows */
+	uint64_t	attempts;		/* connections tried */
+	uint64_t	connections;	/* connections opened */
+} sluice_consumption;
+
+/* size: sizeof(sluice_consumption), so that a later library may know more. */
+SLUICE_API void sluice_consumer_statistics(sluice_consumer *consumer, sluice_consumption *statistics, size_t size);
+
+/* What is wrong, or was last, as a sentence; "" as soon as it is connected again.  Copied into message. */
+SLUICE_API void sluice_consumer_message(sluice_consumer *consumer, char *message, size_t message_size);
+
+/*
+ * Leave: what was acknowledged is sent, and the server confirms it, within timeout milliseconds (-1: for ever, 0:
+ * not at all); the next consumer begins at once.  ERROR_TIMEOUT: it was not confirmed, rows acknowledged
+ * last may come again.  The consumer is gone whatever is returned, but for ERROR_CLOSED: it is NULL, or was opened by the process
+ * that this one is a child of.  A thread that waits in sluice_consumer_next() returns before, with ERROR_CLOSED;
+ * no other call may be under way or begin.
+ */
+SLUICE_API int sluice_consumer_close(sluice_consumer *consumer, int64_t timeout);
+
+/*
+ * End the consumers of the durable subscription that options name (theirs is ERROR_ENDED); drop: and remove it, its position with
+ * it.  Waits for the answer, from each server for connect_timeout at most.  message (may be NULL) gets a sentence for people.
+ * ERROR_DROPPED: there is no such subscription.  ERROR_REFUSED, ERROR_TIMEOUT (no server answered), ERROR_OPTION, ERROR_INVALID, ERROR_MEMORY.
+ */
+SLUICE_API int sluice_unsubscribe(const sluice_options *options, bool drop, char *message, size_t message_size);
 
 /* ---- care of a buffer that no producer has open ---- */
 

@@ -15,7 +15,7 @@
 
 #include "postgres.h"
 
-#define SLUICE_ABI 2
+#define SLUICE_ABI 3
 
 extern PGDLLEXPORT int sluice_abi(void);
 

@@ -52,23 +52,65 @@ sluice_catalog_owner(void)
 	return owner;
 }
 
+typedef struct Acting
+{
+	Oid			user;
+	int			context;
+	int			guc_level;
+} Acting;
+
+static void
+act_as_owner(Acting *acting)
+{
+	acting->guc_level = NewGUCNestLevel();
+	GetUserIdAndSecContext(&acting->user, &acting->context);
+	SetUserIdAndSecContext(sluice_catalog_owner(), acting->context | SECURITY_LOCAL_USERID_CHANGE);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+act_as_before(const Acting *acting)
+{
+	AtEOXact_GUC(true, acting->guc_level);
+	SetUserIdAndSecContext(acting->user, acting->context);
+}
+
+static void
+check_result(int result, int expected, const char *sql)
+{
+	if (result != expected)
+		elog(ERROR, "SPI returned %d for: %s", result, sql);
+}
+
 uint64
 sluice_catalog_execute(const char *sql, int nargs, Oid *types,
 					   Datum *values, const char *nulls, int expected)
 {
-	Oid			user;
-	int			context;
-	int			level = NewGUCNestLevel();
-	int			result;
+	Acting		acting;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(sluice_catalog_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
-	if (result != expected)
-		elog(ERROR, "SPI_execute_with_args returned %d for: %s", result, sql);
-	AtEOXact_GUC(true, level);
-	SetUserIdAndSecContext(user, context);
+	act_as_owner(&acting);
+	check_result(SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0), expected, sql);
+	act_as_before(&acting);
+	return SPI_processed;
+}
+
+uint64
+sluice_catalog_execute_kept(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+							Datum *values, const char *nulls, int expected)
+{
+	Acting		acting;
+
+	act_as_owner(&acting);
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	prepared = SPI_prepare(sql, nargs, types);
+
+		if (prepared == NULL || SPI_keepplan(prepared) != 0)
+			elog(ERROR, "could not prepare: %s", sql);
+		*plan = prepared;
+	}
+	check_result(SPI_execute_plan(*plan, values, nulls, false, 0), expected, sql);
+	act_as_before(&acting);
 	return SPI_processed;
 }

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "executor/spi.h"
+
 #define SLUICE_SCHEMA "sluice"
 
 /* The OID of one of our relations; an error where the extension is not installed. */
@@ -26,5 +28,9 @@ extern Oid	sluice_catalog_owner(void);
  */
 extern uint64 sluice_catalog_execute(const char *sql, int nargs, Oid *types,
 									 Datum *values, const char *nulls, int expected);
+
+/* The same for commands that run often: *plan is kept for the session; NULL at first. */
+extern uint64 sluice_catalog_execute_kept(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+										  Datum *values, const char *nulls, int expected);
 
 #endif							/* SLUICE_CATALOG_H */

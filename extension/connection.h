@@ -1,6 +1,6 @@
 /*
  * connection.h
- *		What is shown of a call that ingests, and the slot in shared memory where it is shown.
+ *		What is shown of a call that brings or takes records, and the slot in shared memory where it is shown.
  *
  * Plain C: both worlds include it.  A slot is written by the one network
  * thread of its worker and read by any backend, without a lock: its words are
@@ -25,7 +25,8 @@ typedef enum SluiceConnectionMethod
 {
 	SLUICE_CONNECTION_NONE = 0, /* the slot is free */
 	SLUICE_CONNECTION_INGEST_DATA,
-	SLUICE_CONNECTION_PUBLISH
+	SLUICE_CONNECTION_PUBLISH,
+	SLUICE_CONNECTION_SUBSCRIBE
 } SluiceConnectionMethod;
 
 #define SLUICE_CONNECTION_TEXT 64
@@ -41,9 +42,9 @@ typedef struct SluiceConnection
 	uint8_t		producer[SLUICE_PRODUCER_SIZE];
 	int64_t		connected_at;
 	int64_t		last_message_at;
-	uint64_t	received;		/* records */
-	uint64_t	answered;		/* records */
-	uint64_t	records;		/* in flight */
+	uint64_t	received;		/* records; SUBSCRIBE: acknowledgements and the like */
+	uint64_t	answered;		/* records; SUBSCRIBE: rows that were sent */
+	uint64_t	records;		/* in flight; SUBSCRIBE: messages in either direction */
 	uint64_t	bytes;			/* in flight */
 
 	/* What the client told last. */

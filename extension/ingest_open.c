@@ -18,6 +18,7 @@
 #include "access/xlog.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
+#include "epoch.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "producers.h"
@@ -107,19 +108,6 @@ may_open(const SluiceOpening *opening, const SluiceProducerRow *row, SluiceRefus
 	return false;
 }
 
-/* Never one that was there before, also where the server has lost the last ones: counted, with a random part. */
-static uint64
-next_epoch(uint64 epoch)
-{
-	uint32		random;
-
-	if (!pg_strong_random(&random, sizeof(random)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate a random number")));
-	return ((epoch >> 31) + 1) << 31 | (random & 0x7FFFFFFF);
-}
-
 /* False: another worker opens the same new producer, and was faster. */
 static bool
 insert_row(SluiceStream *stream, const SluiceProducer *producer)
@@ -184,7 +172,7 @@ warn_of_lost(SluiceStream *stream, const SluiceProducer *producer, const SluiceO
 static bool
 take_over(SluiceStream *stream, SluiceProducer *producer, SluiceOpening *opening, const SluiceProducerRow *row, bool is_new)
 {
-	producer->epoch = next_epoch(row->epoch);
+	producer->epoch = sluice_epoch_next(row->epoch);
 	if (is_new && !insert_row(stream, producer))
 		return false;
 	if (!is_new)

@@ -188,3 +188,171 @@ sluice_instant_duration_json(char out[SLUICE_INSTANT_SIZE], int64_t seconds, int
 	out[length++] = 's';
 	return length;
 }
+
+/* Days from 1970-01-01 to a day of the Gregorian calendar. */
+static int64_t
+days_from_civil(int64_t year, int month, int day)
+{
+	int64_t		era;
+	int64_t		year_of_era;
+	int64_t		day_of_year;
+
+	if (month <= 2)
+		year--;
+	era = (year >= 0 ? year : year - 399) / 400;
+	year_of_era = year - era * 400;
+	day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+static int
+days_of_month(int year, int month)
+{
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool		leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+	return days[month - 1] + (month == 2 && leap ? 1 : 0);
+}
+
+/* Exactly n digits. */
+static bool
+read_digits(const char **at, const char *end, int n, int *value)
+{
+	*value = 0;
+	for (; n > 0; n--, (*at)++)
+	{
+		if (*at == end || **at < '0' || **at > '9')
+			return false;
+		*value = *value * 10 + (**at - '0');
+	}
+	return true;
+}
+
+static bool
+read_char(const char **at, const char *end, char c)
+{
+	if (*at == end || **at != c)
+		return false;
+	(*at)++;
+	return true;
+}
+
+/* Nothing, or a point and one to nine digits. */
+static bool
+read_fraction(const char **at, const char *end, int32_t *nanos)
+{
+	int32_t		unit = NANOSECONDS / 10;
+
+	*nanos = 0;
+	if (!read_char(at, end, '.'))
+		return true;
+	for (; *at < end && **at >= '0' && **at <= '9'; (*at)++)
+	{
+		if (unit == 0)
+			return false;
+		*nanos += (**at - '0') * unit;
+		unit /= 10;
+	}
+	return unit < NANOSECONDS / 10;
+}
+
+/* "Z", or "+05:30" as the seconds to add. */
+static bool
+read_zone(const char **at, const char *end, int *offset)
+{
+	int			hours;
+	int			minutes;
+	bool		behind = false;
+
+	*offset = 0;
+	if (read_char(at, end, 'Z') || read_char(at, end, 'z'))
+		return true;
+	if (!read_char(at, end, '+'))
+	{
+		if (!read_char(at, end, '-'))
+			return false;
+		behind = true;
+	}
+	if (!read_digits(at, end, 2, &hours) || !read_char(at, end, ':') || !read_digits(at, end, 2, &minutes) ||
+		hours > 23 || minutes > 59)
+		return false;
+	*offset = (hours * 60 + minutes) * (behind ? 60 : -60);
+	return true;
+}
+
+bool
+sluice_instant_parse_timestamp(const char *text, size_t length, int64_t *seconds, int32_t *nanos)
+{
+	const char *at = text;
+	const char *end = text + length;
+	int			year;
+	int			month;
+	int			day;
+	int			hour;
+	int			minute;
+	int			second;
+	int			offset;
+
+	if (!read_digits(&at, end, 4, &year) || !read_char(&at, end, '-') ||
+		!read_digits(&at, end, 2, &month) || !read_char(&at, end, '-') ||
+		!read_digits(&at, end, 2, &day) ||
+		!(read_char(&at, end, 'T') || read_char(&at, end, 't') || read_char(&at, end, ' ')) ||
+		!read_digits(&at, end, 2, &hour) || !read_char(&at, end, ':') ||
+		!read_digits(&at, end, 2, &minute) || !read_char(&at, end, ':') ||
+		!read_digits(&at, end, 2, &second) ||
+		!read_fraction(&at, end, nanos) || !read_zone(&at, end, &offset) || at != end)
+		return false;
+	if (month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) ||
+		hour > 23 || minute > 59 || second > 59)
+		return false;
+	*seconds = days_from_civil(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second + offset;
+	return *seconds >= TIMESTAMP_MIN && *seconds <= TIMESTAMP_MAX;
+}
+
+bool
+sluice_instant_parse_duration(const char *text, size_t length, int64_t *seconds, int32_t *nanos)
+{
+	const char *at = text;
+	const char *end = text + length;
+	bool		negative = read_char(&at, end, '-');
+	const char *digits = at;
+
+	*seconds = 0;
+	for (; at < end && *at >= '0' && *at <= '9'; at++)
+	{
+		*seconds = *seconds * 10 + (*at - '0');
+		if (*seconds > DURATION_MAX)
+			return false;
+	}
+	if (at == digits || !read_fraction(&at, end, nanos) || !read_char(&at, end, 's') || at != end)
+		return false;
+	if (negative)
+	{
+		*seconds = -*seconds;
+		*nanos = -*nanos;
+	}
+	return true;
+}
+
+void
+sluice_instant_to_timestamp(int64_t point, int64_t *seconds, int32_t *nanos)
+{
+	int64_t		whole = point / MICROSECONDS;
+	int64_t		rest = point % MICROSECONDS;
+
+	if (rest < 0)
+	{
+		rest += MICROSECONDS;
+		whole--;
+	}
+	*seconds = whole + EPOCH_SECONDS;
+	*nanos = (int32_t) (rest * 1000);
+}
+
+bool
+sluice_instant_to_duration(int64_t span, int64_t *seconds, int32_t *nanos)
+{
+	*seconds = span / MICROSECONDS;
+	*nanos = (int32_t) (span % MICROSECONDS * 1000);
+	return *seconds >= -DURATION_MAX && *seconds <= DURATION_MAX;
+}

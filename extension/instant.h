@@ -10,6 +10,7 @@
 #define SLUICE_INSTANT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* PostgreSQL's range: 4714-11-24 00:00:00 BC up to, not including, 294277-01-01. */
@@ -34,5 +35,13 @@ extern int	sluice_instant_span_text(char out[SLUICE_INSTANT_SIZE], int64_t span)
 /* protobuf's JSON: "2024-02-29T12:00:00.500Z" and "1.500s", to the nanosecond; 0 where JSON has no form for it. */
 extern int	sluice_instant_timestamp_json(char out[SLUICE_INSTANT_SIZE], int64_t seconds, int32_t nanos);
 extern int	sluice_instant_duration_json(char out[SLUICE_INSTANT_SIZE], int64_t seconds, int32_t nanos);
+
+/* And back: RFC 3339 with any offset, and seconds with an "s" behind.  False: not of that form, or out of range. */
+extern bool sluice_instant_parse_timestamp(const char *text, size_t length, int64_t *seconds, int32_t *nanos);
+extern bool sluice_instant_parse_duration(const char *text, size_t length, int64_t *seconds, int32_t *nanos);
+
+/* A point or span as protobuf's seconds and nanoseconds.  False: a span longer than protobuf's 10,000 years. */
+extern void sluice_instant_to_timestamp(int64_t point, int64_t *seconds, int32_t *nanos);
+extern bool sluice_instant_to_duration(int64_t span, int64_t *seconds, int32_t *nanos);
 
 #endif							/* SLUICE_INSTANT_H */

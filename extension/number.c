@@ -121,34 +121,62 @@ take_apart(const char *data, size_t length, Parts *parts)
 		parts->scale += read_exponent(at + 1, end);
 }
 
+/* The integer without its sign. */
+static SluiceNumberResult
+read_magnitude(const Parts *parts, uint64_t *value)
+{
+	*value = 0;
+	if (parts->first == NULL)
+		return SLUICE_NUMBER_OK;
+	if (parts->scale < 0)
+		return SLUICE_NUMBER_NOT_INTEGRAL;
+	if (parts->ndigits + parts->scale > 20)
+		return SLUICE_NUMBER_OUT_OF_RANGE;
+	for (const char *at = parts->first; at <= parts->last; at++)
+	{
+		if (*at == '.')
+			continue;
+		if (__builtin_mul_overflow(*value, 10, value) ||
+			__builtin_add_overflow(*value, (uint64_t) (*at - '0'), value))
+			return SLUICE_NUMBER_OUT_OF_RANGE;
+	}
+	for (int64_t i = 0; i < parts->scale; i++)
+	{
+		if (__builtin_mul_overflow(*value, 10, value))
+			return SLUICE_NUMBER_OUT_OF_RANGE;
+	}
+	return SLUICE_NUMBER_OK;
+}
+
 SluiceNumberResult
 sluice_number_to_int(const char *data, size_t length, int64_t *result)
 {
 	Parts		parts;
-	uint64_t	value = 0;
-	uint64_t	limit;
+	uint64_t	value;
+	SluiceNumberResult outcome;
 
 	take_apart(data, length, &parts);
 	*result = 0;
-	if (parts.first == NULL)
-		return SLUICE_NUMBER_OK;
-	if (parts.scale < 0)
-		return SLUICE_NUMBER_NOT_INTEGRAL;
-	if (parts.ndigits + parts.scale > 19)
-		return SLUICE_NUMBER_OUT_OF_RANGE;
-	/* at most 19 digits: no overflow of an unsigned 64-bit integer */
-	for (const char *at = parts.first; at <= parts.last; at++)
-	{
-		if (*at != '.')
-			value = value * 10 + (uint64_t) (*at - '0');
-	}
-	for (int64_t i = 0; i < parts.scale; i++)
-		value *= 10;
-	limit = (uint64_t) INT64_MAX + (parts.negative ? 1 : 0);
-	if (value > limit)
+	outcome = read_magnitude(&parts, &value);
+	if (outcome != SLUICE_NUMBER_OK)
+		return outcome;
+	if (value > (uint64_t) INT64_MAX + (parts.negative ? 1 : 0))
 		return SLUICE_NUMBER_OUT_OF_RANGE;
 	*result = parts.negative ? (int64_t) (0 - value) : (int64_t) value;
 	return SLUICE_NUMBER_OK;
+}
+
+SluiceNumberResult
+sluice_number_to_uint(const char *data, size_t length, uint64_t *result)
+{
+	Parts		parts;
+	SluiceNumberResult outcome;
+
+	take_apart(data, length, &parts);
+	outcome = read_magnitude(&parts, result);
+	if (outcome == SLUICE_NUMBER_OK && parts.negative && *result != 0)
+		return SLUICE_NUMBER_OUT_OF_RANGE;
+	return outcome;
 }
 
 /*

@@ -25,6 +25,7 @@ extern size_t sluice_number_scan(const char *data, size_t length);
 
 /* The integer that a JSON number is exactly: 12, 12.00 and 0.12e2 are 12, 12.5 is none. */
 extern SluiceNumberResult sluice_number_to_int(const char *data, size_t length, int64_t *result);
+extern SluiceNumberResult sluice_number_to_uint(const char *data, size_t length, uint64_t *result);
 
 /* The double (or, with single, the float) next to a JSON number; out of range where it over- or underflows. */
 extern SluiceNumberResult sluice_number_to_real(const char *data, size_t length, bool single, double *result);

@@ -10,12 +10,14 @@
 #include "postgres.h"
 
 #include "abi.h"
+#include "active.h"
 #include "connections.h"
 #include "fmgr.h"
 #include "launcher.h"
 #include "miscadmin.h"
 #include "settings.h"
 #include "shared.h"
+#include "watch.h"
 
 PG_MODULE_MAGIC;
 
@@ -29,6 +31,8 @@ _PG_init(void)
 		return;
 	sluice_shared_install();
 	sluice_connections_install();
+	sluice_active_install();
+	sluice_watch_install();
 	sluice_launcher_register();
 }
 

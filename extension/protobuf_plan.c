@@ -190,6 +190,14 @@ has_no_empty(SluiceColumnType type)
 	return type != SLUICE_COLUMN_TEXT && type != SLUICE_COLUMN_BYTEA && type != SLUICE_COLUMN_OTHER;
 }
 
+bool
+sluice_protobuf_plan_fits(const SluiceField *field, const SluiceColumn *column)
+{
+	if (is_json(column->type))
+		return !column->is_array;
+	return column->is_array == field->repeated && takes(column->type, family_of(field));
+}
+
 static bool
 plan_column(SluiceFormat *format, SluiceFieldPlan *plan, SluiceFormatError *error)
 {
@@ -208,7 +216,7 @@ plan_column(SluiceFormat *format, SluiceFieldPlan *plan, SluiceFormatError *erro
 		plan->action = field->message != NULL ? SLUICE_PLAN_WRAPPER : SLUICE_PLAN_JSON_TEXT;
 		return true;
 	}
-	if (column->is_array != field->repeated || is_json(column->type) || !takes(column->type, family))
+	if (!sluice_protobuf_plan_fits(field, column))
 		return mismatch(field, column, error);
 	plan->action = field->repeated ? SLUICE_PLAN_ARRAY : single_action(field, column->type);
 	/* a string in a column of another type is text for its input function; a uuid is read by ourselves */

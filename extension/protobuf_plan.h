@@ -48,6 +48,9 @@ typedef struct SluiceProtobufPlan
 extern bool sluice_protobuf_plan_make(SluiceFormat *format, const SluiceFormatOptions *options,
 									  SluiceProtobufPlan *plan, SluiceFormatError *error);
 
+/* Can the column hold what the field holds? */
+extern bool sluice_protobuf_plan_fits(const SluiceField *field, const SluiceColumn *column);
+
 /* The columns that hold a message whole, for a table that is made for it. */
 extern bool sluice_protobuf_plan_table_columns(const SluiceFormatOptions *options,
 											   SluiceBuffer *out, SluiceFormatError *error);

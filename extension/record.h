@@ -40,7 +40,8 @@ typedef enum SluiceVerdict
 	SLUICE_FILTERED,			/* a trigger swallowed the row */
 	SLUICE_DECLARED,			/* a gap, which is on the books now */
 	SLUICE_RESENT,				/* its producer's sequence was settled before */
-	SLUICE_OPENED,				/* answer to SLUICE_OPEN: the stream is there */
+	SLUICE_OPENED,				/* answer to SLUICE_OPEN: the stream is there; to what a consumer asked: it was done */
+	SLUICE_MESSAGE,				/* answer to SLUICE_PULL: a message for the consumer */
 	SLUICE_REFUSED				/* its call cannot go on: see refusal */
 } SluiceVerdict;
 
@@ -95,6 +96,8 @@ typedef struct SluiceSender
 	bool		sequenced;		/* its records have sequences: producer says whose */
 	SluiceProducer producer;
 	SluiceOpening *opening;		/* while SLUICE_OPEN is under way; sequenced only */
+	struct SluiceWish *wish;	/* of a consumer: what it asked for */
+	void	   *consumer;		/* the main thread's, between SLUICE_SUBSCRIBE and SLUICE_LEAVE */
 	int32_t		claim;			/* the ingest transaction's, within one batch */
 	void	   *call;			/* the network thread's */
 	_Atomic bool gone;			/* the client has left: set by the network thread, anybody may look */
@@ -104,7 +107,12 @@ typedef enum SluiceRecordKind
 {
 	SLUICE_DATA = 0,
 	SLUICE_GAP,					/* sequences that the producer will not send */
-	SLUICE_OPEN					/* no data: asks whether the sender's stream is there */
+	SLUICE_OPEN,				/* no data: asks whether the sender's stream is there */
+	SLUICE_SUBSCRIBE,			/* these and the rest are a consumer's, see endpoint/consumer.h */
+	SLUICE_PULL,
+	SLUICE_ADVANCE,
+	SLUICE_LEAVE,
+	SLUICE_UNSUBSCRIBE
 } SluiceRecordKind;
 
 /*

@@ -5,7 +5,7 @@
  * A redriven letter goes through the same batch code as a record from the
  * network, with its own key, so that its row and the key's new verdict come with
  * one transaction.  The letter's row is locked first and must be open still: a
- * second redrive finds nothing to do.
+ * second redrive finds nothing to do.  One of a subscription goes back to that alone.
  */
 #include "postgres.h"
 
@@ -19,6 +19,7 @@
 #include "key.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "subscription_letter.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -62,7 +63,7 @@ enum
 
 static const char select_letters[] =
 	"SELECT id, stream, key, key_text, payload, received_at, client_address, producer, sequence FROM sluice.dead_letters "
-	"WHERE state = 'open' AND ($1 IS NULL OR stream = $1) AND ($2 IS NULL OR id = ANY ($2)) AND id > $3 "
+	"WHERE state = 'open' AND subscription IS NULL AND ($1 IS NULL OR stream = $1) AND ($2 IS NULL OR id = ANY ($2)) AND id > $3 "
 	"ORDER BY id LIMIT " CHUNK " FOR UPDATE";
 
 static void
@@ -205,9 +206,9 @@ record_outcome(int64 id, const SluiceItem *item)
 }
 
 static void
-return_verdict(ReturnSetInfo *result, int64 id, const SluiceItem *item)
+return_verdict(ReturnSetInfo *result, int64 id, const char *verdict)
 {
-	Datum		values[2] = {Int64GetDatum(id), CStringGetTextDatum(sluice_ingest_sql_verdict(item))};
+	Datum		values[2] = {Int64GetDatum(id), CStringGetTextDatum(verdict)};
 	bool		nulls[2] = {false, false};
 
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -249,7 +250,7 @@ redrive_stream(ReturnSetInfo *result, Letters *letters, int32 stream)
 	for (int i = 0; i < n; i++)
 	{
 		record_outcome(ids[i], &items[i]);
-		return_verdict(result, ids[i], &items[i]);
+		return_verdict(result, ids[i], sluice_ingest_sql_verdict(&items[i]));
 	}
 }
 
@@ -292,6 +293,18 @@ hash_payloads(Letters *letters)
 	}
 }
 
+/* Their consumers get them when this commits. */
+static void
+redrive_subscriptions(ReturnSetInfo *result, int32 stream, ArrayType *ids, bytea *payload)
+{
+	ArrayType  *locked = sluice_subscription_letter_lock(stream, ids);
+	int64	   *redriven;
+	int			n = sluice_subscription_letter_redrive(locked, stream, ids, payload, &redriven);
+
+	for (int i = 0; i < n; i++)
+		return_verdict(result, redriven[i], "redelivery");
+}
+
 Datum
 sluice_redrive(PG_FUNCTION_ARGS)
 {
@@ -310,6 +323,7 @@ sluice_redrive(PG_FUNCTION_ARGS)
 				 errmsg("a payload replaces that of a single dead letter"),
 				 errhint("Name it: ids => ARRAY[id].")));
 	old = MemoryContextSwitchTo(context);
+	redrive_subscriptions(result, stream, ids, payload);
 	for (;;)
 	{
 		Letters		letters = read_letters(stream, PG_ARGISNULL(0), ids, after);
@@ -327,13 +341,13 @@ sluice_redrive(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The caller must own all streams whose open letters are named.  Within SPI. */
+/* The caller must own all streams whose open letters are named; subscriptions: see there.  Within SPI. */
 static void
 check_owners(Datum ids)
 {
 	Oid			types[] = {INT8ARRAYOID};
 	uint64		n = sluice_catalog_execute("SELECT DISTINCT stream FROM sluice.dead_letters "
-										   "WHERE id = ANY ($1) AND state = 'open'",
+										   "WHERE id = ANY ($1) AND state = 'open' AND subscription IS NULL",
 										   1, types, &ids, NULL, SPI_OK_SELECT);
 	SPITupleTable *streams = SPI_tuptable;
 	bool		isnull;
@@ -345,10 +359,11 @@ check_owners(Datum ids)
 Datum
 sluice_discard(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {INT8ARRAYOID, TEXTOID, TEXTOID};
+	Oid			types[] = {INT8ARRAYOID, TEXTOID, TEXTOID, INT4ARRAYOID};
 	Datum		values[] = {
 		PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
-		CStringGetTextDatum(GetUserNameFromId(GetUserId(), false))
+		CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)),
+		PointerGetDatum(sluice_subscription_letter_lock(0, PG_GETARG_ARRAYTYPE_P(0)))
 	};
 	uint64		n;
 
@@ -356,8 +371,9 @@ sluice_discard(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	check_owners(values[0]);
 	n = sluice_catalog_execute("UPDATE sluice.dead_letters SET state = 'discarded', settled_at = now(), settled_by = $3, "
-							   "settle_reason = $2 WHERE id = ANY ($1) AND state = 'open'",
-							   3, types, values, NULL, SPI_OK_UPDATE);
+							   "settle_reason = $2 WHERE id = ANY ($1) AND state IN ('open', 'redelivery') "
+							   "AND (subscription IS NULL OR subscription = ANY ($4))",
+							   lengthof(types), types, values, NULL, SPI_OK_UPDATE);
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
 	PG_RETURN_INT64((int64) n);

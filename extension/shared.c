@@ -22,13 +22,16 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 typedef struct WorkerSlot
 {
 	int			pid;
+	int			pgprocno;		/* whose latch wakes it */
 	SluiceWorkerState state;
 	Oid			database;
 	int			port;
@@ -170,6 +173,7 @@ sluice_shared_worker_attach(int index)
 				 errmsg("sluice worker %d is still running as process %d", index + 1, pid)));
 	}
 	slot->pid = MyProcPid;
+	slot->pgprocno = MyProc->pgprocno;
 	slot->state = SLUICE_WORKER_STARTING;
 	slot->database = InvalidOid;
 	slot->port = 0;
@@ -215,6 +219,18 @@ sluice_shared_worker_status(int index, SluiceWorkerStatus *status)
 	LWLockRelease(shared->lock);
 	for (int i = 0; i < SLUICE_WORKER_COUNTERS; i++)
 		status->counters[i] = pg_atomic_read_u64(&slot->counters[i]);
+}
+
+void
+sluice_shared_workers_wake(Oid database)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < SLUICE_MAX_WORKERS; i++)
+		if (shared->workers[i].pid != 0 && shared->workers[i].database == database)
+			SetLatch(&ProcGlobal->allProcs[shared->workers[i].pgprocno].procLatch);
+	LWLockRelease(shared->lock);
 }
 
 /* ---- streams ---- */

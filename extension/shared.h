@@ -91,6 +91,9 @@ extern PGDLLEXPORT void sluice_shared_worker_count(int index, SluiceWorkerCounte
 /* The launcher's: a worker is about to be started. */
 extern void sluice_shared_worker_expect(int index);
 
+/* Anybody's: set the latches of the workers that are connected to the database.  Also in a transaction callback. */
+extern PGDLLEXPORT void sluice_shared_workers_wake(Oid database);
+
 /* Anybody's. */
 extern void sluice_shared_worker_status(int index, SluiceWorkerStatus *status);
 

@@ -196,6 +196,7 @@ static const char *const connection_methods[] = {
 	[SLUICE_CONNECTION_NONE] = NULL,
 	[SLUICE_CONNECTION_INGEST_DATA] = "IngestData",
 	[SLUICE_CONNECTION_PUBLISH] = "Publish",
+	[SLUICE_CONNECTION_SUBSCRIBE] = "Subscribe",
 };
 
 /* What a client tells need not fit. */

@@ -54,17 +54,17 @@ typedef struct SluiceStream
 } SluiceStream;
 
 /* NULL where there is no such stream. */
-extern SluiceStream *sluice_stream_by_id(int32 id);
+extern PGDLLEXPORT SluiceStream *sluice_stream_by_id(int32 id);
 
 /* By name in the server's encoding, "" for the default stream; NULL where there is none. */
-extern SluiceStream *sluice_stream_by_name(const char *name);
+extern PGDLLEXPORT SluiceStream *sluice_stream_by_name(const char *name);
 
 /* The same; an error where there is none. */
 extern SluiceStream *sluice_stream_get(const char *name);
 
 /* Free a context at the next sweep: something may still point into it. */
 extern void sluice_stream_bury(MemoryContext context);
-extern void sluice_stream_sweep(void);
+extern PGDLLEXPORT void sluice_stream_sweep(void);
 
 /* This database and this installation of the extension in it, as sluice.streams.home has it. */
 extern char *sluice_stream_home(void);

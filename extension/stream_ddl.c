@@ -23,8 +23,10 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "offset_column.h"
 #include "shared.h"
 #include "stream.h"
+#include "subscription_ddl.h"
 #include "target.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -320,29 +322,13 @@ bind_now(int32 id)
 	relation_close(rel, NoLock);
 }
 
-/* An offset column numbers rows in the order in which they are drawn from its sequence. */
 static void
 check_offset_column(int32 id)
 {
 	SluiceStream *stream = sluice_stream_by_id(id);
-	Oid			types[] = {REGCLASSOID, TEXTOID};
-	Datum		values[2];
-	bool		isnull;
 
-	if (stream->offset_column == NULL)
-		return;
-	values[0] = ObjectIdGetDatum(stream->target);
-	values[1] = CStringGetTextDatum(stream->offset_column);
-	(void) sluice_catalog_execute("SELECT a.atttypid = 'bigint'::regtype AND EXISTS (SELECT FROM pg_depend d JOIN pg_sequence s "
-								  "ON s.seqrelid = d.objid WHERE d.refobjid = a.attrelid AND d.refobjsubid = a.attnum "
-								  "AND d.classid = 'pg_class'::regclass AND s.seqincrement > 0 AND NOT s.seqcycle AND s.seqcache = 1) "
-								  "FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0",
-								  2, types, values, NULL, SPI_OK_SELECT);
-	if (SPI_processed != 1 || !DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("column \"%s\" cannot be the offset column", stream->offset_column),
-				 errhint("It must be a bigint filled by a sequence of its own with CACHE 1, increasing and without CYCLE, as GENERATED ALWAYS AS IDENTITY makes it.")));
+	if (stream->offset_column != NULL)
+		(void) sluice_offset_column_sequence(stream);
 }
 
 static int32
@@ -485,6 +471,7 @@ sluice_drop_stream(PG_FUNCTION_ARGS)
 	stream = own_stream(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	id = stream->id;
 	target = stream->target;
+	sluice_subscription_ddl_drop_all(id);
 	values[0] = Int32GetDatum(id);
 	values[1] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
 	(void) sluice_catalog_execute("UPDATE sluice.dead_letters SET state = 'discarded', settled_at = now(), settled_by = $2, "

@@ -17,6 +17,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "column_shape.h"
 #include "commands/trigger.h"
 #include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
@@ -52,72 +53,16 @@ target_free(void *arg)
 	sluice_format_free(target->format);
 }
 
-static SluiceColumnType
-column_type(Oid type)
-{
-	switch (type)
-	{
-		case BOOLOID:
-			return SLUICE_COLUMN_BOOL;
-		case INT2OID:
-			return SLUICE_COLUMN_INT2;
-		case INT4OID:
-			return SLUICE_COLUMN_INT4;
-		case INT8OID:
-			return SLUICE_COLUMN_INT8;
-		case FLOAT4OID:
-			return SLUICE_COLUMN_FLOAT4;
-		case FLOAT8OID:
-			return SLUICE_COLUMN_FLOAT8;
-		case NUMERICOID:
-			return SLUICE_COLUMN_NUMERIC;
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-			return SLUICE_COLUMN_TEXT;
-		case BYTEAOID:
-			return SLUICE_COLUMN_BYTEA;
-		case JSONOID:
-			return SLUICE_COLUMN_JSON;
-		case JSONBOID:
-			return SLUICE_COLUMN_JSONB;
-		case TIMESTAMPTZOID:
-			return SLUICE_COLUMN_TIMESTAMPTZ;
-		case TIMESTAMPOID:
-			return SLUICE_COLUMN_TIMESTAMP;
-		case INTERVALOID:
-			return SLUICE_COLUMN_INTERVAL;
-		case UUIDOID:
-			return SLUICE_COLUMN_UUID;
-		default:
-			return SLUICE_COLUMN_OTHER;
-	}
-}
-
-static char *
-to_utf8(const char *text)
-{
-	return pstrdup(pg_server_to_any(text, strlen(text), PG_UTF8));
-}
-
 static SluiceField
 make_field(Form_pg_attribute attribute)
 {
-	SluiceField field = {0};
-	Oid			element;
-
-	field.attnum = attribute->attnum;
-	field.type = attribute->atttypid;
-	field.typmod = attribute->atttypmod;
-	field.base_type = getBaseType(attribute->atttypid);
-	element = get_element_type(field.base_type);
-	field.shape.name = to_utf8(NameStr(attribute->attname));
-	field.shape.is_array = OidIsValid(element);
-	field.shape.type = column_type(OidIsValid(element) ? getBaseType(element) : field.base_type);
-	field.shape.type_name = to_utf8(format_type_be(attribute->atttypid));
-	field.shape.has_default = attribute->atthasdef || attribute->attidentity != '\0';
-	field.shape.not_null = attribute->attnotnull;
-	return field;
+	return (SluiceField) {
+		.attnum = attribute->attnum,
+		.type = attribute->atttypid,
+		.typmod = attribute->atttypmod,
+		.base_type = getBaseType(attribute->atttypid),
+		.shape = sluice_column_shape(attribute)
+	};
 }
 
 /* Which envelope item fills this column?  -1: none. */
@@ -297,9 +242,12 @@ bind_format(SluiceStream *stream, SluiceTarget *target)
 		.overflow_column = -1
 	};
 	SluiceFormatError error = {0};
+	const char *overflow = NULL;
 
+	if (stream->overflow_column != NULL)
+		overflow = pg_server_to_any(stream->overflow_column, strlen(stream->overflow_column), PG_UTF8);
 	for (int i = 0; i < target->ncolumns; i++)
-		if (stream->overflow_column != NULL && strcmp(target->columns[i].name, to_utf8(stream->overflow_column)) == 0)
+		if (overflow != NULL && strcmp(target->columns[i].name, overflow) == 0)
 			options.overflow_column = i;
 	if (stream->overflow_column != NULL && options.overflow_column < 0)
 		ereport(ERROR,

@@ -8,7 +8,7 @@
 #include "postgres.h"
 
 /* Begin one: READ COMMITTED, its own time, waits for locks bounded. */
-extern void sluice_worker_transaction_start(void);
+extern PGDLLEXPORT void sluice_worker_transaction_start(void);
 
 /*
  * The table sluice.streams that the ids of this worker's senders come from, once
@@ -17,6 +17,6 @@ extern void sluice_worker_transaction_start(void);
 extern Oid	sluice_worker_installation(void);
 
 /* Within a transaction: take the table that is there for it, where there is none yet.  False: it is another one by now. */
-extern bool sluice_worker_installation_settle(void);
+extern PGDLLEXPORT bool sluice_worker_installation_settle(void);
 
 #endif							/* SLUICE_WORKER_TRANSACTION_H */

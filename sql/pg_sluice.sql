@@ -113,23 +113,78 @@ CREATE TABLE sluice.dead_letters (
 	client_address text,
 	received_at timestamptz NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'redriven', 'duplicate', 'discarded')),
+	state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'redelivery', 'redriven', 'duplicate', 'discarded')),
 	settled_at timestamptz,
 	settled_by text,
 	settle_reason text,
-	CHECK ((state = 'open') = (settled_at IS NULL))
+	subscription integer,
+	"offset" bigint,
+	CHECK ((state IN ('open', 'redelivery')) = (settled_at IS NULL)),
+	CHECK ((subscription IS NULL) = ("offset" IS NULL)),
+	CHECK (state <> 'redelivery' OR subscription IS NOT NULL)
 );
 CREATE INDEX dead_letters_open ON sluice.dead_letters (stream, key) WHERE state = 'open';
+CREATE INDEX dead_letters_redelivery ON sluice.dead_letters (subscription, id) WHERE state = 'redelivery';
 CREATE INDEX dead_letters_producer ON sluice.dead_letters (stream, producer, sequence) WHERE producer IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('sluice.dead_letters', '');
 SELECT pg_catalog.pg_extension_config_dump('sluice.dead_letters_id_seq', '');
 
-COMMENT ON TABLE sluice.dead_letters IS 'records that the target refused, whole, with the reason; settled by sluice.redrive or sluice.discard, never deleted by them';
+COMMENT ON TABLE sluice.dead_letters IS 'records that the target refused, and rows that the consumer of a subscription could not process, whole, with the reason; settled by sluice.redrive or sluice.discard, never deleted by them';
 COMMENT ON COLUMN sluice.dead_letters.key IS 'the idempotency key as it is remembered (16 bytes); NULL: the record came without one';
 COMMENT ON COLUMN sluice.dead_letters.key_text IS 'the key as it was sent; NULL where it was not valid text';
 COMMENT ON COLUMN sluice.dead_letters.producer IS 'the producer that sent it, with its number in sequence; NULL: it came without one';
 COMMENT ON COLUMN sluice.dead_letters.payload IS 'the payload as it was sent; NULL: the record came without one';
-COMMENT ON COLUMN sluice.dead_letters.state IS 'open: to be settled; redriven: stored by sluice.redrive; duplicate: its key had been stored meanwhile; discarded: by sluice.discard or with its stream';
+COMMENT ON COLUMN sluice.dead_letters.state IS 'open: to be settled; redelivery: put back by sluice.redrive, its subscription''s consumer has not acknowledged it yet; redriven: stored by sluice.redrive, or acknowledged; duplicate: its key had been stored meanwhile; discarded: by sluice.discard, or with its stream or subscription';
+COMMENT ON COLUMN sluice.dead_letters.subscription IS 'whose consumer could not process the row, of which payload is a copy as it was sent to it; NULL: the target refused the record';
+COMMENT ON COLUMN sluice.dead_letters."offset" IS 'of the row in its stream; NULL: the record has no row';
+
+--
+-- Subscriptions
+--
+
+CREATE TABLE sluice.subscriptions (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name text NOT NULL UNIQUE CHECK (name <> '' AND pg_catalog.length(name) <= 200),
+	stream integer NOT NULL,
+	owner regrole NOT NULL,
+	guarantee text NOT NULL CHECK (guarantee IN ('at_least_once', 'at_most_once')),
+	"position" bigint NOT NULL,
+	epoch bigint NOT NULL DEFAULT 0,
+	attempt_offset bigint,
+	attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+	losses integer NOT NULL DEFAULT 0 CHECK (losses >= 0),
+	max_attempts integer NOT NULL DEFAULT 5 CHECK (max_attempts >= 1),
+	max_losses integer CHECK (max_losses >= 1),
+	retry_delay interval NOT NULL DEFAULT '1 second' CHECK (retry_delay BETWEEN interval '0' AND interval '1 hour'),
+	deleted bigint NOT NULL DEFAULT 0 CHECK (deleted >= 0),
+	consumer text,
+	started_at timestamptz,
+	last_ack_at timestamptz,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CHECK ((attempt_offset IS NULL) = (attempts = 0))
+) WITH (fillfactor = 50);
+SELECT pg_catalog.pg_extension_config_dump('sluice.subscriptions', '');
+SELECT pg_catalog.pg_extension_config_dump('sluice.subscriptions_id_seq', '');
+
+COMMENT ON TABLE sluice.subscriptions IS 'durable subscriptions: named readers of streams with their positions; changed through sluice.create_subscription, drop_subscription, seek and ack, and by what their consumers acknowledge';
+COMMENT ON COLUMN sluice.subscriptions.id IS 'as sluice.dead_letters.subscription has it';
+COMMENT ON COLUMN sluice.subscriptions.name IS 'unique in the database: sluice.ack() names a subscription by it alone';
+COMMENT ON COLUMN sluice.subscriptions.stream IS 'id of the stream whose rows it reads';
+COMMENT ON COLUMN sluice.subscriptions.owner IS 'the role that made it, which may acknowledge, seek and drop it, as the owner of its stream may; one that a consumer made over the network belongs to that';
+COMMENT ON COLUMN sluice.subscriptions.guarantee IS 'at_least_once: the position moves on acknowledgement; at_most_once: it moves before rows are sent, and nothing is acknowledged';
+COMMENT ON COLUMN sluice.subscriptions."position" IS 'all rows with an offset up to this one are done with';
+COMMENT ON COLUMN sluice.subscriptions.epoch IS 'of the last activation, nack or seek: an acknowledgement with any other one is refused';
+COMMENT ON COLUMN sluice.subscriptions.attempt_offset IS 'the row that could not be processed, while it is the first one not done with; else NULL';
+COMMENT ON COLUMN sluice.subscriptions.attempts IS 'how often that row came back';
+COMMENT ON COLUMN sluice.subscriptions.losses IS 'consumers that were lost with rows in flight since the position moved last';
+COMMENT ON COLUMN sluice.subscriptions.max_attempts IS 'with so many attempts a row becomes a dead letter of the subscription';
+COMMENT ON COLUMN sluice.subscriptions.max_losses IS 'with so many losses the first row not done with becomes a dead letter; NULL: no limit';
+COMMENT ON COLUMN sluice.subscriptions.retry_delay IS 'before a row is sent again for the first time; doubles with each attempt, up to a minute';
+COMMENT ON COLUMN sluice.subscriptions.deleted IS 'rows that came back for the last time when they had been deleted: there is no dead letter of them';
+COMMENT ON COLUMN sluice.subscriptions.consumer IS 'program and version of the consumer that was activated last, as it names itself';
+COMMENT ON COLUMN sluice.subscriptions.started_at IS 'when that was; NULL: there was none yet';
+COMMENT ON COLUMN sluice.subscriptions.last_ack_at IS 'when a consumer acknowledged last (at_most_once: when rows were sent last)';
+COMMENT ON COLUMN sluice.subscriptions.created_at IS 'when it was made';
 
 --
 -- Producers
@@ -238,10 +293,28 @@ CREATE FUNCTION sluice.ingest(stream text, idempotency_keys text[], payloads byt
 RETURNS SETOF text AS 'MODULE_PATHNAME', 'sluice_ingest_array' LANGUAGE C;
 COMMENT ON FUNCTION sluice.ingest(text, text[], bytea[]) IS 'store records in one go; returns their verdicts in the same order';
 
+CREATE FUNCTION sluice.create_subscription(name text, stream text = NULL, start text = 'earliest',
+	after_offset bigint = NULL, since timestamptz = NULL, guarantee text = 'at_least_once',
+	max_attempts integer = 5, max_losses integer = NULL, retry_delay interval = '1 second')
+RETURNS integer AS 'MODULE_PATHNAME', 'sluice_create_subscription' LANGUAGE C;
+COMMENT ON FUNCTION sluice.create_subscription IS 'make a durable subscription of a stream that begins with its first row (earliest), behind its last offset (latest), behind an offset, or with the first row received at a time or later; returns its id';
+
+CREATE FUNCTION sluice.drop_subscription(name text)
+RETURNS void AS 'MODULE_PATHNAME', 'sluice_drop_subscription' LANGUAGE C STRICT;
+COMMENT ON FUNCTION sluice.drop_subscription IS 'drop a subscription, its position is forgotten; the call of its consumer ends, its open dead letters are discarded';
+
+CREATE FUNCTION sluice.seek(name text, "offset" bigint = NULL, "time" timestamptz = NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'sluice_seek' LANGUAGE C;
+COMMENT ON FUNCTION sluice.seek IS 'let a subscription go on behind an offset, or with the first row received at a time or later; what is in flight cannot be acknowledged any more';
+
+CREATE FUNCTION sluice.ack(subscription text, epoch bigint, "offset" bigint, previous bigint = NULL)
+RETURNS void AS 'MODULE_PATHNAME', 'sluice_ack' LANGUAGE C;
+COMMENT ON FUNCTION sluice.ack IS 'acknowledge all rows up to an offset in the caller''s own transaction, so that the position moves with what the caller did for them, or not at all; an error where it does not fit: epoch is that of the activation, previous the offset that the row follows';
+
 CREATE FUNCTION sluice.redrive(stream text = NULL, ids bigint[] = NULL, payload bytea = NULL,
 	OUT id bigint, OUT verdict text)
 RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_redrive' LANGUAGE C;
-COMMENT ON FUNCTION sluice.redrive IS 'try open dead letters again, with their keys: all, those of a stream, or those of the given ids; payload replaces the payload of a single one';
+COMMENT ON FUNCTION sluice.redrive IS 'try open dead letters again: all, those of a stream, or those of the given ids. Records go to the target, with their keys; rows go to their subscription alone (redelivery). payload replaces the payload of a single one';
 
 CREATE FUNCTION sluice.discard(ids bigint[], reason text)
 RETURNS bigint AS 'MODULE_PATHNAME', 'sluice_discard' LANGUAGE C STRICT;
@@ -283,7 +356,7 @@ CREATE VIEW sluice.stat_streams AS
 		COALESCE(t.duplicate, 0) AS duplicate, COALESCE(t.dead_lettered, 0) AS dead_lettered,
 		COALESCE(t.filtered, 0) AS filtered, COALESCE(t.key_conflicts, 0) AS key_conflicts,
 		COALESCE(t.batches, 0) AS batches, COALESCE(t.retries, 0) AS retries,
-		(SELECT pg_catalog.count(*) FROM sluice.dead_letters d WHERE d.stream = s.id AND d.state = 'open') AS open_dead_letters,
+		(SELECT pg_catalog.count(*) FROM sluice.dead_letters d WHERE d.stream = s.id AND d.state = 'open' AND d.subscription IS NULL) AS open_dead_letters,
 		CASE WHEN s.held_reason IS NOT NULL OR s.home <> sluice.home() THEN 'paused' ELSE t.hold END AS hold,
 		t.sqlstate,
 		CASE WHEN s.held_reason IS NOT NULL THEN s.held_reason
@@ -309,16 +382,45 @@ CREATE VIEW sluice.stat_connections AS
 		c.connected_at, c.records_received, c.acknowledged, c.records_in_flight, c.bytes_in_flight, c.last_message_at,
 		c.buffered_records, c.buffered_bytes, c.oldest_age, c.clock_offset, c.reported_at
 	FROM sluice.stat_connections() c LEFT JOIN sluice.streams s ON s.id = c.stream;
-COMMENT ON VIEW sluice.stat_connections IS 'the open calls that send records to this database, up to 1024 of each worker, as they were a tenth of a second ago at most';
-COMMENT ON COLUMN sluice.stat_connections.method IS 'IngestData or Publish';
+COMMENT ON VIEW sluice.stat_connections IS 'the open calls that send records to this database or take rows from it, up to 1024 of each worker, as they were a tenth of a second ago at most';
+COMMENT ON COLUMN sluice.stat_connections.method IS 'IngestData, Publish or Subscribe';
 COMMENT ON COLUMN sluice.stat_connections.role IS 'the role that the call acts as; NULL: the owner of its stream';
-COMMENT ON COLUMN sluice.stat_connections.client IS 'program and version, as the client of Publish names itself';
+COMMENT ON COLUMN sluice.stat_connections.client IS 'program and version, as the client of Publish or Subscribe names itself';
 COMMENT ON COLUMN sluice.stat_connections.stream IS 'NULL: the call still waits for its stream to be looked up';
-COMMENT ON COLUMN sluice.stat_connections.acknowledged IS 'of the records received, those that were answered';
-COMMENT ON COLUMN sluice.stat_connections.records_in_flight IS 'received and not answered yet';
+COMMENT ON COLUMN sluice.stat_connections.records_received IS 'Subscribe: the client''s acknowledgements, nacks and starts';
+COMMENT ON COLUMN sluice.stat_connections.acknowledged IS 'of the records received, those that were answered; Subscribe: rows that were sent';
+COMMENT ON COLUMN sluice.stat_connections.records_in_flight IS 'received and not answered yet; Subscribe: messages, in either direction, that are on their way';
 COMMENT ON COLUMN sluice.stat_connections.buffered_records IS 'that wait at the client, by its own last report; this column and the next four are NULL without one';
 COMMENT ON COLUMN sluice.stat_connections.oldest_age IS 'of the oldest record that waits at the client, when it reported';
 COMMENT ON COLUMN sluice.stat_connections.clock_offset IS 'how far the client''s clock was ahead of the server''s when it reported, the report''s journey included';
+
+CREATE FUNCTION sluice.stat_subscriptions(OUT subscription integer, OUT state text, OUT worker integer,
+	OUT pid integer, OUT consumer text, OUT client_address text, OUT active_since timestamptz,
+	OUT delivered bigint, OUT in_flight bigint, OUT rows_sent bigint, OUT redelivered bigint,
+	OUT blocker_pid integer, OUT lag_records bigint, OUT lag_seconds double precision)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_subscriptions' LANGUAGE C STRICT;
+
+CREATE VIEW sluice.stat_subscriptions AS
+	SELECT s.id AS subscription, s.name, t.name AS stream, s.guarantee, s."position", COALESCE(a.state, 'inactive') AS state,
+		a.worker, a.pid, a.consumer, a.client_address, a.active_since, a.delivered, a.in_flight, a.rows_sent, a.redelivered,
+		s.attempts, s.losses, a.lag_records, a.lag_seconds, a.blocker_pid,
+		(SELECT pg_catalog.count(*) FROM sluice.dead_letters d
+			WHERE d.stream = s.stream AND d.state = 'open' AND d.subscription = s.id) AS open_dead_letters,
+		s.last_ack_at
+	FROM sluice.subscriptions s LEFT JOIN sluice.streams t ON t.id = s.stream
+		LEFT JOIN sluice.stat_subscriptions() a ON a.subscription = s.id;
+COMMENT ON VIEW sluice.stat_subscriptions IS 'durable subscriptions: who consumes them, and how far behind they are; counted with the rights of the stream''s owner';
+COMMENT ON COLUMN sluice.stat_subscriptions.state IS 'inactive: no consumer; starting; backlog; live: has caught up; retrying: waits before a row is sent again; blocked: rows wait for a transaction that wrote to the table';
+COMMENT ON COLUMN sluice.stat_subscriptions.worker IS 'the worker that serves the consumer; this column and the others up to redelivered are NULL where there is none';
+COMMENT ON COLUMN sluice.stat_subscriptions.pid IS 'process id of the worker';
+COMMENT ON COLUMN sluice.stat_subscriptions.consumer IS 'program and version, as the consumer names itself';
+COMMENT ON COLUMN sluice.stat_subscriptions.delivered IS 'offset of the last row sent since active_since; NULL: none yet';
+COMMENT ON COLUMN sluice.stat_subscriptions.in_flight IS 'rows sent and not acknowledged yet';
+COMMENT ON COLUMN sluice.stat_subscriptions.rows_sent IS 'since active_since';
+COMMENT ON COLUMN sluice.stat_subscriptions.redelivered IS 'of rows_sent, those that had been sent before';
+COMMENT ON COLUMN sluice.stat_subscriptions.lag_records IS 'committed rows beyond the position: counted up to 100000, estimated from the offsets if there are more; NULL: they cannot be read (the table is gone or locked, its stream''s owner may not)';
+COMMENT ON COLUMN sluice.stat_subscriptions.lag_seconds IS 'age of the first row beyond the position where the stream keeps received_at, else how long ago the consumer had all rows; 0: there is none beyond; NULL: not known';
+COMMENT ON COLUMN sluice.stat_subscriptions.blocker_pid IS 'process that rows wait for; NULL: none, or its transaction is a prepared one';
 
 CREATE FUNCTION sluice.audit(stream text, OUT producer uuid, OUT rows bigint, OUT doubled bigint,
 	OUT beyond bigint, OUT redriven bigint, OUT missing bigint)

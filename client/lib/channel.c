@@ -1,6 +1,6 @@
 /*
  * channel.c
- *		One call of Publish at a time, over gRPC, with its events.
+ *		One call at a time, over gRPC, with its events.
  *
  * Every call has a connection of its own: a new attempt then means a new TCP
  * connection, a new look-up of the name and the certificates as they are now, at
@@ -35,9 +35,6 @@
 #include "../wake.h"
 #include "channel_credentials.h"
 
-#define METHOD "/sluice.v1.SluiceService/Publish"
-
-#define MESSAGE_MAX_LENGTH (4 << 20)
 #define RECEIVE_WINDOW (256 << 10)
 
 /* A name may stand for several addresses: so much of the connect timeout for each of them. */
@@ -56,6 +53,8 @@ typedef enum Tag
 struct SluiceChannel
 {
 	const SluiceSettings *settings;
+	const char *method;
+	int			max_message;	/* received */
 	grpc_completion_queue *queue;
 	SluiceWake	wake;
 
@@ -65,6 +64,9 @@ struct SluiceChannel
 	int			in_flight;		/* batches */
 	bool		broken;			/* nothing can be sent any more */
 	bool		sending;
+	bool		receiving;
+	bool		held;			/* no more messages for now */
+	bool		received_all;
 	bool		finished;		/* half-closed by us */
 	grpc_metadata_array initial_metadata;
 	grpc_metadata_array trailing_metadata;
@@ -77,7 +79,7 @@ struct SluiceChannel
 };
 
 SluiceChannel *
-sluice_channel_create(const SluiceSettings *settings)
+sluice_channel_create(const SluiceSettings *settings, const char *method, int max_message)
 {
 	SluiceChannel *channel = calloc(1, sizeof(SluiceChannel));
 
@@ -86,6 +88,8 @@ sluice_channel_create(const SluiceSettings *settings)
 	sluice_transport_quiet();
 	grpc_init();
 	channel->settings = settings;
+	channel->method = method;
+	channel->max_message = max_message;
 	channel->queue = grpc_completion_queue_create_for_next(NULL);
 	sluice_wake_init(&channel->wake, channel->queue, (void *) (intptr_t) TAG_WAKE);
 	return channel;
@@ -132,7 +136,7 @@ start_message_batch(SluiceChannel *channel)
 	memset(&op, 0, sizeof(op));
 	op.op = GRPC_OP_RECV_MESSAGE;
 	op.data.recv_message.recv_message = &channel->incoming;
-	start_batch(channel, &op, 1, TAG_MESSAGE);
+	channel->receiving = start_batch(channel, &op, 1, TAG_MESSAGE);
 }
 
 static void
@@ -199,7 +203,7 @@ create_grpc_channel(SluiceChannel *channel, const char *target, grpc_channel_cre
 		sluice_transport_integer("grpc.use_local_subchannel_pool", 1),
 		sluice_transport_integer("grpc.http2.bdp_probe", 0),
 		sluice_transport_integer("grpc.http2.lookahead_bytes", RECEIVE_WINDOW),
-		sluice_transport_integer("grpc.max_receive_message_length", MESSAGE_MAX_LENGTH),
+		sluice_transport_integer("grpc.max_receive_message_length", channel->max_message),
 		sluice_transport_string("grpc.primary_user_agent", "libsluice/" SLUICE_VERSION),
 		sluice_transport_string("grpc.ssl_target_name_override", settings->tls_name)
 	};
@@ -215,11 +219,14 @@ static void
 begin_call(SluiceChannel *channel, const char *authorization)
 {
 	channel->call = grpc_channel_create_call(channel->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
-											 channel->queue, grpc_slice_from_static_string(METHOD), NULL,
+											 channel->queue, grpc_slice_from_static_string(channel->method), NULL,
 											 gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
 	channel->in_flight = 0;
 	channel->broken = false;
 	channel->sending = false;
+	channel->receiving = false;
+	channel->held = false;
+	channel->received_all = false;
 	channel->finished = false;
 	channel->incoming = NULL;
 	channel->status = GRPC_STATUS_UNKNOWN;
@@ -230,7 +237,6 @@ begin_call(SluiceChannel *channel, const char *authorization)
 
 	start_status_batch(channel);
 	start_metadata_batch(channel, authorization);
-	start_message_batch(channel);
 }
 
 bool
@@ -305,6 +311,22 @@ sluice_channel_cancel(SluiceChannel *channel)
 		grpc_call_cancel(channel->call, NULL);
 }
 
+/* ---- receiving ---- */
+
+void
+sluice_channel_hold(SluiceChannel *channel, bool hold)
+{
+	channel->held = hold;
+}
+
+/* The next message is asked for when the one before was looked at.  After the last one there is the status. */
+static void
+ask_for_message(SluiceChannel *channel)
+{
+	if (channel->call != NULL && !channel->receiving && !channel->held && !channel->received_all)
+		start_message_batch(channel);
+}
+
 /* ---- events ---- */
 
 static SluiceChannelEvent
@@ -327,14 +349,15 @@ on_sent(SluiceChannel *channel, bool success)
 static SluiceChannelEvent
 on_message(SluiceChannel *channel)
 {
+	channel->receiving = false;
 	if (channel->incoming == NULL)
 	{
 		channel->broken = true;
+		channel->received_all = true;
 		return SLUICE_CHANNEL_OTHER;
 	}
 	sluice_received_take(&channel->message, channel->incoming);
 	channel->incoming = NULL;
-	start_message_batch(channel);
 	return SLUICE_CHANNEL_MESSAGE;
 }
 
@@ -366,6 +389,7 @@ on_status(SluiceChannel *channel)
 	if (last != NULL)
 		sluice_channel_end_set_sequence(end, GRPC_SLICE_START_PTR(*last), GRPC_SLICE_LENGTH(*last));
 	channel->broken = true;
+	channel->received_all = true;
 	return SLUICE_CHANNEL_OTHER;
 }
 
@@ -394,6 +418,7 @@ on_batch(SluiceChannel *channel, Tag tag, bool success)
 		case TAG_SENT:
 			return on_sent(channel, success);
 		case TAG_METADATA:
+			return success && !channel->broken ? SLUICE_CHANNEL_ANSWERED : SLUICE_CHANNEL_OTHER;
 		case TAG_FINISHED:
 		case TAG_WAKE:
 			break;
@@ -412,6 +437,7 @@ sluice_channel_next(SluiceChannel *channel, int64_t deadline)
 		release_call(channel);
 		return SLUICE_CHANNEL_ENDED;
 	}
+	ask_for_message(channel);
 	event = grpc_completion_queue_next(channel->queue, sluice_transport_deadline(deadline), NULL);
 	if (event.type != GRPC_OP_COMPLETE)
 		return SLUICE_CHANNEL_TIMEOUT;

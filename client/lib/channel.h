@@ -1,6 +1,6 @@
 /*
  * channel.h
- *		One call of Publish at a time, over gRPC, with its events.
+ *		One call at a time, over gRPC, with its events.
  *
  * The owner opens a call, sends messages one after the other (the next one
  * when the one before was SENT), and reads events until ENDED; then it may open
@@ -21,10 +21,15 @@
 
 typedef struct SluiceChannel SluiceChannel;
 
+#define SLUICE_METHOD_PUBLISH "/sluice.v1.SluiceService/Publish"
+#define SLUICE_METHOD_SUBSCRIBE "/sluice.v1.SluiceService/Subscribe"
+#define SLUICE_METHOD_UNSUBSCRIBE "/sluice.v1.SluiceService/Unsubscribe"
+
 typedef enum SluiceChannelEvent
 {
 	SLUICE_CHANNEL_TIMEOUT,		/* the deadline passed */
 	SLUICE_CHANNEL_WOKEN,		/* sluice_channel_wake() was called */
+	SLUICE_CHANNEL_ANSWERED,	/* the server has taken the call: its metadata came */
 	SLUICE_CHANNEL_SENT,		/* the next message may be sent */
 	SLUICE_CHANNEL_MESSAGE,		/* sluice_channel_message() has it */
 	SLUICE_CHANNEL_ENDED,		/* the call is over: sluice_channel_end() tells how */
@@ -33,12 +38,13 @@ typedef enum SluiceChannelEvent
 
 /*
  * In a thread that blocks all signals, for gRPC's threads inherit that.  The
- * settings outlive the channel.  NULL: out of memory.
+ * settings outlive the channel; method is a constant, max_message the bytes that a message
+ * may have which comes.  NULL: out of memory.
  *
  * gRPC's own lines on stderr are off for the process from here on, unless
  * GRPC_VERBOSITY is set in the environment.
  */
-extern SluiceChannel *sluice_channel_create(const SluiceSettings *settings);
+extern SluiceChannel *sluice_channel_create(const SluiceSettings *settings, const char *method, int max_message);
 extern void sluice_channel_free(SluiceChannel *channel);	/* the call must have ended */
 
 /* A new connection and a call on it; false: there is none, see error. */
@@ -47,6 +53,12 @@ extern bool sluice_channel_can_send(const SluiceChannel *channel);
 
 /* The bytes are copied.  false: out of memory. */
 extern bool sluice_channel_send(SluiceChannel *channel, const uint8_t *bytes, size_t length);
+
+/*
+ * While it is held no message is read, and what the peer sends waits at the peer, but
+ * for the one that was asked for before.  A new call is not held.
+ */
+extern void sluice_channel_hold(SluiceChannel *channel, bool hold);
 
 /* Half-close. */
 extern void sluice_channel_finish(SluiceChannel *channel);

@@ -1,6 +1,6 @@
 /*
  * channel_end.c
- *		How a call of Publish ended, and what that means for the next one.
+ *		How a call ended, and what that means for the next one.
  *
  * Only what the server itself says about the producer is final, and it says so
  * in metadata of its own, which no proxy makes up.  Codes that a wrong address or
@@ -8,6 +8,7 @@
  */
 #include "channel_end.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "quantity.h"
@@ -67,6 +68,17 @@ sluice_channel_end_set_message(SluiceChannelEnd *end, const void *text, size_t l
 		if ((unsigned char) end->message[i] < 0x20 || end->message[i] == 0x7F)
 			end->message[i] = ' ';
 	}
+}
+
+void
+sluice_channel_end_describe(const SluiceChannelEnd *end, char *text, size_t size)
+{
+	if (end->message[0] != '\0')
+		snprintf(text, size, "%s", end->message);
+	else if (end->status == 0)
+		snprintf(text, size, "the server ended the call");
+	else
+		snprintf(text, size, "the server ended the call with status %d", end->status);
 }
 
 void

@@ -1,6 +1,6 @@
 /*
  * channel_end.h
- *		How a call of Publish ended, and what that means for the next one.
+ *		How a call ended, and what that means for the next one.
  */
 #ifndef SLUICE_LIB_CHANNEL_END_H
 #define SLUICE_LIB_CHANNEL_END_H
@@ -32,6 +32,9 @@ extern SluiceEnding sluice_channel_end_means(const SluiceChannelEnd *end);
 
 /* Fills message with text of any origin: one line of printable characters. */
 extern void sluice_channel_end_set_message(SluiceChannelEnd *end, const void *text, size_t length);
+
+/* A sentence: what the server said, or that it said nothing. */
+extern void sluice_channel_end_describe(const SluiceChannelEnd *end, char *text, size_t size);
 
 /* Decimal digits; anything else is none. */
 extern void sluice_channel_end_set_sequence(SluiceChannelEnd *end, const void *digits, size_t length);

@@ -6,14 +6,12 @@
  * A child of a process that has a producer open shares its memory and none
  * of its threads: it is told that the producer is closed, and touches nothing.
  */
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../clock.h"
 #include "buffer.h"
+#include "process.h"
 #include "publisher.h"
 #include "settings.h"
 
@@ -26,36 +24,11 @@ struct sluice_producer
 	SluicePublisher *publisher;
 };
 
-/* How many forks lie between this process and the one that loaded the library: cheaper to ask than getpid(). */
-static atomic_uint generation;
-static pthread_once_t fork_watch = PTHREAD_ONCE_INIT;
-static int	fork_watch_error;
-
-static void
-count_fork(void)
-{
-	atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
-}
-
-static void
-watch_forks(void)
-{
-	fork_watch_error = pthread_atfork(NULL, NULL, count_fork);
-}
-
 static bool
 is_ours(const sluice_producer *producer)
 {
 	return producer != NULL &&
-		producer->generation == atomic_load_explicit(&generation, memory_order_relaxed);
-}
-
-static int
-tell(int code, const char *text, char *message, size_t message_size)
-{
-	if (message != NULL && message_size > 0)
-		snprintf(message, message_size, "%s", *text != '\0' ? text : sluice_error_text(code));
-	return code;
+		producer->generation == sluice_process_generation();
 }
 
 static void
@@ -86,30 +59,27 @@ sluice_producer_open(const sluice_options *options, sluice_producer **producer, 
 	int			code;
 
 	if (producer == NULL || options == NULL)
-		return tell(SLUICE_ERROR_INVALID, "", message, message_size);
+		return sluice_error_tell(SLUICE_ERROR_INVALID, "", message, message_size);
 	*producer = NULL;
-	pthread_once(&fork_watch, watch_forks);
-	made = calloc(1, sizeof(sluice_producer));
-	if (made == NULL || fork_watch_error != 0)
-	{
-		free(made);
-		return tell(SLUICE_ERROR_MEMORY, "", message, message_size);
-	}
-	made->generation = atomic_load_explicit(&generation, memory_order_relaxed);
+	made = sluice_process_watch() ? calloc(1, sizeof(sluice_producer)) : NULL;
+	if (made == NULL)
+		return sluice_error_tell(SLUICE_ERROR_MEMORY, "", message, message_size);
+	made->generation = sluice_process_generation();
 	made->options = sluice_options_copy(options);
 	if (made->options == NULL)
 		code = SLUICE_ERROR_MEMORY;
 	else
-		code = sluice_options_settings(made->options, &made->settings, error.text, sizeof(error.text));
+		code = sluice_options_settings(made->options, SLUICE_ROLE_PRODUCER, &made->settings, error.text,
+									   sizeof(error.text));
 	if (code == SLUICE_OK)
 		code = start(made, &error);
 	if (code != SLUICE_OK)
 	{
 		dispose(made);
-		return tell(code, error.text, message, message_size);
+		return sluice_error_tell(code, error.text, message, message_size);
 	}
 	*producer = made;
-	return tell(SLUICE_OK, "", message, message_size);
+	return sluice_error_tell(SLUICE_OK, "", message, message_size);
 }
 
 int
@@ -122,23 +92,12 @@ sluice_send(sluice_producer *producer, const sluice_record *record, uint64_t *se
 	return sluice_buffer_put(producer->buffer, record, sequence);
 }
 
-/* The moment that is so many milliseconds from now. */
-static int64_t
-deadline_of(int64_t timeout)
-{
-	int64_t		now = sluice_clock_now();
-
-	if (timeout < 0 || timeout > (SLUICE_NEVER - now) / SLUICE_MILLISECOND - 1)
-		return SLUICE_NEVER;
-	return now + timeout * SLUICE_MILLISECOND;
-}
-
 int
 sluice_flush(sluice_producer *producer, int64_t timeout)
 {
 	if (!is_ours(producer))
 		return SLUICE_ERROR_CLOSED;
-	return sluice_buffer_flush(producer->buffer, deadline_of(timeout));
+	return sluice_buffer_flush(producer->buffer, sluice_clock_deadline(timeout));
 }
 
 void
@@ -176,7 +135,7 @@ sluice_producer_close(sluice_producer *producer, int64_t timeout)
 
 	if (!is_ours(producer))
 		return SLUICE_ERROR_CLOSED;
-	flushed = sluice_buffer_flush(producer->buffer, deadline_of(timeout));
+	flushed = sluice_buffer_flush(producer->buffer, sluice_clock_deadline(timeout));
 	sluice_buffer_end(producer->buffer, SLUICE_ERROR_CLOSED);
 	sluice_publisher_stop(producer->publisher);
 	closed = sluice_buffer_close(producer->buffer);

@@ -4,11 +4,11 @@
  */
 #include "publication.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../extension/wire.h"
+#include "program.h"
 #include "sluice.pb-c.h"
 
 /* Members of PublishResponse, Opened, Limits, Ack and Exception. */
@@ -44,34 +44,14 @@ enum
 
 /* ---- what is sent ---- */
 
-#define LIBRARY "libsluice " SLUICE_VERSION
-
-/* "program (library)"; the program's name is cut behind a whole character. */
-static void
-write_client(char out[SLUICE_PUBLICATION_PROGRAM_MAX + sizeof(" (" LIBRARY ")")], const char *program)
-{
-	size_t		length = program != NULL ? strnlen(program, SLUICE_PUBLICATION_PROGRAM_MAX + 1) : 0;
-
-	if (length > SLUICE_PUBLICATION_PROGRAM_MAX)
-	{
-		length = SLUICE_PUBLICATION_PROGRAM_MAX;
-		while (length > 0 && ((unsigned char) program[length]) >> 6 == 2)
-			length--;
-	}
-	if (length > 0)
-		sprintf(out, "%.*s (" LIBRARY ")", (int) length, program);
-	else
-		strcpy(out, LIBRARY);
-}
-
 size_t
 sluice_publication_write_open(uint8_t out[SLUICE_PUBLICATION_MAX], const SluiceOpening *opening, const char *program)
 {
 	Sluice__V1__PublishRequest request = SLUICE__V1__PUBLISH_REQUEST__INIT;
 	Sluice__V1__Open open = SLUICE__V1__OPEN__INIT;
-	char		client[SLUICE_PUBLICATION_PROGRAM_MAX + sizeof(" (" LIBRARY ")")];
+	char		client[SLUICE_PROGRAM_ROOM];
 
-	write_client(client, program);
+	sluice_program_describe(client, program);
 	open.stream = (char *) opening->stream;
 	open.producer_id.data = (uint8_t *) opening->producer_id;
 	open.producer_id.len = sizeof(opening->producer_id);

@@ -14,9 +14,6 @@
 /* No Open or Report is longer. */
 #define SLUICE_PUBLICATION_MAX 1536
 
-/* The program's name in Open.client is cut to so many bytes. */
-#define SLUICE_PUBLICATION_PROGRAM_MAX 128
-
 #define SLUICE_PUBLICATION_DEAD_MAX 1000
 
 /* These return the length.  program may be NULL or empty. */

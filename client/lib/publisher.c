@@ -14,7 +14,6 @@
 #include "publisher.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +22,10 @@
 
 #include "../clock.h"
 #include "publisher_internal.h"
+#include "thread.h"
+
+/* Of what the server sends. */
+#define MESSAGE_MAX_LENGTH (4 << 20)
 
 #define REPORT_INTERVAL SLUICE_SECOND
 
@@ -89,9 +92,9 @@ step_connect(SluicePublisher *publisher)
 	memset(&publisher->outcome, 0, sizeof(publisher->outcome));
 	publisher->deadline = sluice_clock_now() + publisher->settings->connect_timeout;
 	atomic_fetch_add(&publisher->status.attempts, 1);
-	sluice_publisher_status_enter(&publisher->status, SLUICE_STATE_CONNECTING);
+	sluice_status_enter(&publisher->status, SLUICE_STATE_CONNECTING);
 
-	if (!sluice_channel_open(publisher->channel, sluice_endpoints_current(&publisher->endpoints), &error))
+	if (!sluice_channel_open(publisher->channel, sluice_attempts_endpoint(&publisher->attempts), &error))
 	{
 		publisher->outcome.ending = SLUICE_ENDING_AGAIN;
 		snprintf(publisher->outcome.text, sizeof(publisher->outcome.text), "%.190s", error.text);
@@ -108,14 +111,14 @@ static SluicePublisherStep
 become_open(SluicePublisher *publisher, const SluiceOpened *opened)
 {
 	publisher->opened = true;
-	publisher->refusals = 0;
+	sluice_attempts_opened(&publisher->attempts);
 	publisher->in_flight = 0;
 	publisher->through = opened->last_sequence;
 	memset(&publisher->reported, 0, sizeof(publisher->reported));
 	publisher->report_at = 0;
 	atomic_fetch_add(&publisher->status.connections, 1);
-	sluice_publisher_status_tell(&publisher->status, SLUICE_STATE_CONNECTED, SLUICE_LEVEL_INFO, "connected to \"%s\"",
-								 sluice_endpoints_current(&publisher->endpoints)->name);
+	sluice_status_tell(&publisher->status, SLUICE_STATE_CONNECTED, SLUICE_LEVEL_INFO, "connected to \"%s\"",
+								 sluice_attempts_endpoint(&publisher->attempts)->name);
 	return SLUICE_STEP_PUBLISHING;
 }
 
@@ -236,7 +239,7 @@ note_progress(SluicePublisher *publisher)
 	publisher->acknowledged = true;
 	publisher->violations = 0;
 	publisher->had_hole = false;
-	sluice_backoff_reset(&publisher->backoff);
+	sluice_attempts_achieved(&publisher->attempts);
 }
 
 static SluicePublisherStep
@@ -367,7 +370,7 @@ thread_main(void *argument)
 	SluicePublisher *publisher = argument;
 
 	pthread_setname_np(pthread_self(), "sluice-publish");
-	publisher->channel = sluice_channel_create(publisher->settings);
+	publisher->channel = sluice_channel_create(publisher->settings, SLUICE_METHOD_PUBLISH, MESSAGE_MAX_LENGTH);
 	sem_post(&publisher->started);
 	if (publisher->channel == NULL)
 		return NULL;
@@ -379,18 +382,12 @@ thread_main(void *argument)
 	return NULL;
 }
 
-/* With all signals blocked, here and in all threads of gRPC's. */
+/* With all signals blocked in it, and so in all threads of gRPC's. */
 static int
 start_thread(SluicePublisher *publisher)
 {
-	sigset_t	all;
-	sigset_t	before;
-	int			rc;
+	int			rc = sluice_thread_start(&publisher->thread, thread_main, publisher);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&publisher->thread, NULL, thread_main, publisher);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc != 0)
 		return rc;
 	wait_for(&publisher->started);
@@ -402,27 +399,12 @@ start_thread(SluicePublisher *publisher)
 
 /* ---- for the owner ---- */
 
-/* A password is not shown to a network that reads along. */
-static int
-check_password(const SluiceSettings *settings, const SluiceEndpoints *endpoints, SluiceError *error)
-{
-	if (settings->tls || settings->user == NULL || *settings->user == '\0')
-		return SLUICE_OK;
-	for (size_t i = 0; i < endpoints->count; i++)
-	{
-		if (!endpoints->list[i].local)
-			return sluice_error_set(error, SLUICE_ERROR_OPTION, "user and password cannot be sent to \"%s\" without tls",
-									endpoints->list[i].name);
-	}
-	return SLUICE_OK;
-}
-
 static void
 dispose(SluicePublisher *publisher)
 {
 	sluice_publication_release_ack(&publisher->ack);
-	sluice_endpoints_release(&publisher->endpoints);
-	sluice_publisher_status_release(&publisher->status);
+	sluice_attempts_release(&publisher->attempts);
+	sluice_status_release(&publisher->status);
 	sem_destroy(&publisher->started);
 	sem_destroy(&publisher->woken);
 	free(publisher);
@@ -440,7 +422,7 @@ create(const SluiceSettings *settings, SluiceBuffer *buffer)
 	atomic_init(&publisher->stopping, false);
 	sem_init(&publisher->started, 0, 0);
 	sem_init(&publisher->woken, 0, 0);
-	sluice_publisher_status_init(&publisher->status, settings);
+	sluice_status_init(&publisher->status, settings);
 	return publisher;
 }
 
@@ -454,9 +436,7 @@ sluice_publisher_start(const SluiceSettings *settings, SluiceBuffer *buffer, Slu
 	*publisher = NULL;
 	if (created == NULL)
 		return sluice_error_set(error, SLUICE_ERROR_MEMORY, "out of memory");
-	code = sluice_endpoints_read(&created->endpoints, settings->server, error);
-	if (code == SLUICE_OK)
-		code = check_password(settings, &created->endpoints, error);
+	code = sluice_attempts_init(&created->attempts, settings, error);
 	if (code == SLUICE_OK)
 	{
 		int			rc = start_thread(created);
@@ -486,11 +466,13 @@ sluice_publisher_stop(SluicePublisher *publisher)
 void
 sluice_publisher_statistics(SluicePublisher *publisher, sluice_statistics *statistics)
 {
-	sluice_publisher_status_copy(&publisher->status, statistics);
+	statistics->state = sluice_status_state(&publisher->status);
+	statistics->attempts = atomic_load(&publisher->status.attempts);
+	statistics->connections = atomic_load(&publisher->status.connections);
 }
 
 void
 sluice_publisher_message(SluicePublisher *publisher, char *message, size_t message_size)
 {
-	sluice_publisher_status_message(&publisher->status, message, message_size);
+	sluice_status_message(&publisher->status, message, message_size);
 }

@@ -8,7 +8,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "../clock.h"
 #include "publisher_internal.h"
@@ -16,21 +15,10 @@
 /* So often in a row may the server break the protocol, and so often may it see a hole at one place. */
 #define VIOLATIONS_MAX 2
 
-static uint64_t
-random_bits(void)
-{
-	uint64_t	random;
-
-	/* A device that has just booted may have no randomness yet, and must not wait for it. */
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t) sizeof(random))
-		random = (uint64_t) sluice_clock_now() * 0x9E3779B97F4A7C15ull >> 20;
-	return random;
-}
-
 static const char *
 name_of(const SluicePublisher *publisher)
 {
-	return sluice_endpoints_current(&publisher->endpoints)->name;
+	return sluice_attempts_endpoint(&publisher->attempts)->name;
 }
 
 /* The next attempt is in so many nanoseconds; returns the seconds, for people. */
@@ -38,25 +26,16 @@ static double
 schedule(SluicePublisher *publisher, int64_t delay)
 {
 	publisher->deadline = sluice_clock_now() + delay;
-	sluice_endpoints_failed(&publisher->endpoints, publisher->acknowledged);
 	return (double) delay / SLUICE_SECOND;
-}
-
-static int64_t
-next_backoff(SluicePublisher *publisher)
-{
-	return sluice_backoff_next(&publisher->backoff, publisher->settings->backoff_first,
-							   publisher->settings->backoff_last, random_bits());
 }
 
 static SluicePublisherStep
 wait_as(SluicePublisher *publisher, const char *what)
 {
 	const char *name = name_of(publisher);
-	int64_t		delay = next_backoff(publisher);
+	int64_t		delay = sluice_attempts_again(&publisher->attempts, publisher->acknowledged);
 
-	publisher->refusals = 0;
-	sluice_publisher_status_tell(&publisher->status, SLUICE_STATE_WAITING, SLUICE_LEVEL_WARNING,
+	sluice_status_tell(&publisher->status, SLUICE_STATE_WAITING, SLUICE_LEVEL_WARNING,
 								 "%s \"%s\": %s; next attempt in %.1f s", what, name, publisher->outcome.text,
 								 schedule(publisher, delay));
 	return SLUICE_STEP_WAITING;
@@ -68,16 +47,13 @@ end_again(SluicePublisher *publisher)
 	return wait_as(publisher, publisher->opened ? "lost the connection to" : "could not connect to");
 }
 
-/* Where one server refuses another one may take us; only when all of them refused there is no hurry. */
 static SluicePublisherStep
 end_refused(SluicePublisher *publisher)
 {
 	const char *name = name_of(publisher);
-	bool		everywhere = ++publisher->refusals >= publisher->endpoints.count;
-	int64_t		delay = everywhere ? sluice_backoff_longest(publisher->settings->backoff_last, random_bits()) :
-		next_backoff(publisher);
+	int64_t		delay = sluice_attempts_refused(&publisher->attempts, publisher->acknowledged);
 
-	sluice_publisher_status_tell(&publisher->status, SLUICE_STATE_REFUSED, SLUICE_LEVEL_WARNING,
+	sluice_status_tell(&publisher->status, SLUICE_STATE_REFUSED, SLUICE_LEVEL_WARNING,
 								 "\"%s\" refuses: %s; next attempt in %.1f s", name, publisher->outcome.text,
 								 schedule(publisher, delay));
 	return SLUICE_STEP_WAITING;
@@ -108,7 +84,7 @@ static SluicePublisherStep
 end_broken(SluicePublisher *publisher)
 {
 	sluice_buffer_end(publisher->buffer, SLUICE_ERROR_PROTOCOL);
-	sluice_publisher_status_tell(&publisher->status, SLUICE_STATE_CLOSED, SLUICE_LEVEL_ERROR,
+	sluice_status_tell(&publisher->status, SLUICE_STATE_CLOSED, SLUICE_LEVEL_ERROR,
 								 "stopped, with all records kept, because of the protocol with \"%s\" (please report this): %s",
 								 name_of(publisher), publisher->outcome.text);
 	return SLUICE_STEP_RESTING;
@@ -136,7 +112,7 @@ static SluicePublisherStep
 condemn(SluicePublisher *publisher, int error, sluice_state state, const char *what)
 {
 	sluice_buffer_condemned(publisher->buffer, error, publisher->outcome.last_sequence);
-	sluice_publisher_status_tell(&publisher->status, state, SLUICE_LEVEL_ERROR,
+	sluice_status_tell(&publisher->status, state, SLUICE_LEVEL_ERROR,
 								 "stopped, with all records kept: %s (\"%s\": %s)", what, name_of(publisher),
 								 publisher->outcome.text);
 	return SLUICE_STEP_RESTING;
@@ -176,12 +152,7 @@ take_outcome(SluicePublisherOutcome *outcome, const SluiceChannelEnd *end)
 {
 	outcome->ending = sluice_channel_end_means(end);
 	outcome->last_sequence = end->last_sequence;
-	if (end->message[0] != '\0')
-		snprintf(outcome->text, sizeof(outcome->text), "%s", end->message);
-	else if (end->status == 0)
-		snprintf(outcome->text, sizeof(outcome->text), "the server ended the call");
-	else
-		snprintf(outcome->text, sizeof(outcome->text), "the server ended the call with status %d", end->status);
+	sluice_channel_end_describe(end, outcome->text, sizeof(outcome->text));
 }
 
 SluicePublisherStep

@@ -4,7 +4,7 @@
  *
  *	publisher.c			the thread, and its states while there is a call
  *	publisher_end.c		what the end of a call leads to
- *	publisher_status.c	what others can see of it
+ *	status.c			what others can see of it
  */
 #ifndef SLUICE_LIB_PUBLISHER_INTERNAL_H
 #define SLUICE_LIB_PUBLISHER_INTERNAL_H
@@ -14,12 +14,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "../backoff.h"
+#include "attempts.h"
 #include "channel.h"
-#include "endpoints.h"
 #include "publication.h"
 #include "publisher.h"
-#include "publisher_status.h"
+#include "status.h"
 
 /* The states of the thread; each is a function that waits for one event and returns the next state. */
 typedef enum SluicePublisherStep
@@ -45,8 +44,8 @@ struct SluicePublisher
 {
 	const SluiceSettings *settings;
 	SluiceBuffer *buffer;
-	SluiceEndpoints endpoints;
-	SluicePublisherStatus status;
+	SluiceAttempts attempts;	/* the thread's own, as soon as it runs */
+	SluiceStatus status;
 	pthread_t	thread;
 	sem_t		started;		/* channel is there, or there is none */
 	sem_t		woken;			/* the owner has set stopping, and wakes nobody any more */
@@ -54,7 +53,6 @@ struct SluicePublisher
 
 	/* The thread's own from here on. */
 	SluiceChannel *channel;
-	SluiceBackoff backoff;
 	SluicePublicationAck ack;
 	int64_t		deadline;		/* of the present state */
 
@@ -69,7 +67,6 @@ struct SluicePublisher
 	int64_t		report_at;
 
 	/* over connections */
-	size_t		refusals;		/* in a row */
 	int			violations;		/* in a row */
 	bool		had_hole;
 	uint64_t	hole_through;	/* what was settled then */

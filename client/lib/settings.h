@@ -1,9 +1,9 @@
 /*
  * settings.h
- *		The options of a producer, read.
+ *		The options of a producer or a consumer, read.
  *
  * options.c makes it from text; its table has the names, ranges and defaults.
- * The strings belong to the sluice_options or to the producer's copy of them.
+ * The strings belong to the sluice_options or to its owner's copy of them.
  */
 #ifndef SLUICE_LIB_SETTINGS_H
 #define SLUICE_LIB_SETTINGS_H
@@ -29,6 +29,22 @@ typedef enum SluiceFull
 	SLUICE_FULL_DROP_NEWEST
 } SluiceFull;
 
+/* As sluice.v1.StartFrom, from 1 on there. */
+typedef enum SluiceFrom
+{
+	SLUICE_FROM_EARLIEST,
+	SLUICE_FROM_LATEST,
+	SLUICE_FROM_OFFSET,
+	SLUICE_FROM_TIME
+} SluiceFrom;
+
+/* Who asks for them. */
+typedef enum SluiceRole
+{
+	SLUICE_ROLE_PRODUCER,
+	SLUICE_ROLE_CONSUMER
+} SluiceRole;
+
 typedef struct SluiceSettings
 {
 	/* the buffer */
@@ -41,8 +57,21 @@ typedef struct SluiceSettings
 	SluiceFull	full;			/* "full": block | fail | drop_oldest | drop_newest; default block */
 	int64_t		block_timeout;	/* "block_timeout": nanoseconds, SLUICE_NEVER for "never" (default) */
 	bool		compact;		/* "compact": only the newest unsent record of an entity is kept; default off */
-	uint64_t	memory;			/* "memory": bytes of blocks; 1 MB to 1 GB, default 16 MB */
+	uint64_t	memory;			/* "memory": bytes of blocks, or of rows that came; 1 MB to 1 GB, default 16 MB */
 	bool		rebind;			/* "on_new_stream": hold (default) | continue (P14) */
+
+	/* the subscription */
+	const char *subscription;	/* "subscription": "" = ephemeral */
+	bool		create;			/* "create": default on */
+	SluiceFrom	from;			/* "from": earliest (default) | latest | offset | time */
+	int64_t		after_offset;	/* "after_offset": default 0 */
+	int64_t		since;			/* "since": microseconds since 1970-01-01 UTC; 0 = none */
+	unsigned	guarantee;		/* "guarantee": sluice.v1.Guarantee; default as_is */
+	unsigned	encoding;		/* "encoding": sluice.v1.Encoding; default stream */
+	uint64_t	max_in_flight;	/* "max_in_flight": default 10,000 */
+	uint64_t	max_message;	/* "max_message": bytes; default 64 MB */
+	bool		events;			/* "events": default off */
+	bool		wants_start;	/* "wants_start": default off */
 
 	/* the connection */
 	const char *server;			/* "server": host:port, several by commas; default localhost:50051 */
@@ -70,7 +99,8 @@ typedef struct SluiceSettings
 } SluiceSettings;
 
 /* Reads all options; checks what concerns several of them. */
-extern int sluice_options_settings(const sluice_options *options, SluiceSettings *settings, char *message, size_t message_size);
+extern int sluice_options_settings(const sluice_options *options, SluiceRole role, SluiceSettings *settings,
+								   char *message, size_t message_size);
 
 /* A copy, and it back. */
 extern sluice_options *sluice_options_copy(const sluice_options *options);

@@ -6,9 +6,9 @@
  * is something that time alone makes due, at ticks of half the interval: what was
  * there at the tick before and is not settled is then between half and all of the interval old.
  */
-#include <signal.h>
 
 #include "buffer_internal.h"
+#include "thread.h"
 
 #define RESERVE_MIN 65536
 
@@ -274,14 +274,8 @@ writer_main(void *argument)
 int
 sluice_writer_start(SluiceBuffer *buffer)
 {
-	sigset_t	all,
-				before;
-	int			rc;
+	int			rc = sluice_thread_start(&buffer->writer, writer_main, buffer);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&buffer->writer, NULL, writer_main, buffer);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	buffer->writer_runs = rc == 0;
 	return rc == 0 ? SLUICE_OK : SLUICE_ERROR_MEMORY;
 }

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-COMMANDS = ("send", "buffer", "bench")
+COMMANDS = ("send", "subscribe", "unsubscribe", "buffer", "bench")
 
 
 def escape(text):
@@ -99,6 +99,11 @@ def declarations(text):
     return "".join(out)
 
 
+def option_entry(name, kind, initial, limits, meaning):
+    about = f"{kind}; " + (f"{limits}; " if limits else "") + (f"default {initial}" if initial else "default empty")
+    return f".TP\n.B {escape(name)}\n({escape(about)})\n{escape(meaning)}.\n"
+
+
 def library_page(version, header, describe):
     head = re.search(r"/\*\n \* sluice\.h\n \*\t\tlibsluice: (.*?)\n \*\n(.*?)\*/", header, re.S)
     out = [title("libsluice", 3, version, head.group(1).rstrip(".")),
@@ -112,11 +117,11 @@ def library_page(version, header, describe):
             text = re.sub(r"/\* X\(.*?\*/\n#define SLUICE_ERRORS.*?\n\n", "", text, flags=re.S)
             text = re.sub(r"typedef enum sluice_error\n.*?\} sluice_error;\n", "", text, flags=re.S)
         out.append(declarations(text))
-    out.append(".SH \"OPTIONS OF A PRODUCER\"\n")
-    for line in subprocess.run([describe], check=True, capture_output=True, text=True).stdout.splitlines():
-        name, kind, initial, limits, meaning = line.split("\t")
-        about = f"{kind}; " + (f"{limits}; " if limits else "") + (f"default {initial}" if initial else "default empty")
-        out.append(f".TP\n.B {escape(name)}\n({escape(about)})\n{escape(meaning)}.\n")
+    described = [line.split("\t") for line in
+                 subprocess.run([describe], check=True, capture_output=True, text=True).stdout.splitlines()]
+    for scope, heading in (("producer", "A PRODUCER"), ("consumer", "A CONSUMER"), ("both", "BOTH")):
+        out.append(f".SH \"OPTIONS OF {heading}\"\n")
+        out.extend(option_entry(*rest) for owner, *rest in described if owner == scope)
     out.append(".SH \"SEE ALSO\"\n.BR sluice (1)\n")
     return "".join(out)
 
@@ -147,7 +152,7 @@ def tool_page(version, tool, command):
     usage, sentence, sections = help_sections(text)
     page = name.replace(" ", "-")
     first = sentence.split(":")[0].rstrip(".")
-    short = first[0].lower() + first[1:] if command else "records into PostgreSQL tables exactly once"
+    short = first[0].lower() + first[1:] if command else "records into PostgreSQL tables exactly once, and their rows out again"
     out = [title(page, 1, version, short), f".SH SYNOPSIS\n.nf\n{escape(usage)}\n.fi\n"]
     if sentence:
         out.append(".SH DESCRIPTION\n" + escape(sentence) + "\n")

@@ -45,6 +45,16 @@ main(void)
 	ok(sequence("") == 0 && sequence("-1") == 0 && sequence("1 ") == 0 && sequence("9223372036854775808") == 0 &&
 	   sequence("111111111111111111111111111") == 0, "what is no sequence");
 
+	end = (SluiceChannelEnd) {.status = 13};
+	sluice_channel_end_describe(&end, text, sizeof(text));
+	is_bytes(text, strlen(text), "the server ended the call with status 13", "an end without words");
+	end.status = 0;
+	sluice_channel_end_describe(&end, text, sizeof(text));
+	is_bytes(text, strlen(text), "the server ended the call", "a good one");
+	strcpy(end.message, "no");
+	sluice_channel_end_describe(&end, text, sizeof(text));
+	is_bytes(text, strlen(text), "no", "the server's words");
+
 	sluice_channel_end_set_message(&end, "a\nb\x1b[31m\x7f", 9);
 	is_bytes(end.message, strlen(end.message), "a b [31m ", "one line, nothing for the terminal");
 	memset(text, 'x', sizeof(text));

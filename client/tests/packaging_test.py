@@ -63,7 +63,7 @@ def package(*arguments):
 def everything_is_installed():
     for path in ("bin/sluice", "include/sluice.h", "lib/libsluice.so", "lib/libsluice.so.0", "lib/libsluice.a",
                  "lib/pkgconfig/sluice.pc", "share/man/man1/sluice.1", "share/man/man1/sluice-send.1",
-                 "share/man/man1/sluice-buffer.1", "share/man/man1/sluice-bench.1", "share/man/man3/libsluice.3"):
+                 "share/man/man1/sluice-subscribe.1", "share/man/man1/sluice-unsubscribe.1", "share/man/man1/sluice-buffer.1", "share/man/man1/sluice-bench.1", "share/man/man3/libsluice.3"):
         holds(os.path.exists(f"{PREFIX}/{path}"), path)
 
 
@@ -131,9 +131,9 @@ def the_manual_tells_every_call_option_and_error():
         page = file.read().replace("\\-", "-")
     equal([name for name in CALLS if f"{name}(" not in page], [], "calls")
     equal([name for name in re.findall(r"X\((\w+), \d+", HEADER) if f"SLUICE_{name}\n" not in page], [], "errors")
-    for option in ("buffer", "linger", "on_new_stream", "tls_name"):
+    for option in ("buffer", "linger", "on_new_stream", "subscription", "wants_start", "tls_name"):
         holds(f".B {option}\n" in page, option)
-    for command in ("send", "buffer", "bench"):
+    for command in ("send", "subscribe", "unsubscribe", "buffer", "bench"):
         with open(f"{PREFIX}/share/man/man1/sluice-{command}.1", encoding="utf-8") as file:
             page = file.read().replace("\\-", "-").replace("\\(aq", "'")
         options = re.findall(r"--[\w-]+", run(f"{PREFIX}/bin/sluice", command, "--help"))

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "program.h"
 #include "sluice.pb-c.h"
 #include "tap.h"
 
@@ -38,7 +39,7 @@ open_is_written(void)
 	memset(opening.stream, 's', sizeof(opening.stream) - 1);
 	memset(opening.nonces, 0xEE, sizeof(opening.nonces));
 	memset(program, 'p', sizeof(program));
-	memcpy(program + SLUICE_PUBLICATION_PROGRAM_MAX - 1, "\xc3\xa9", 2);
+	memcpy(program + SLUICE_PROGRAM_MAX - 1, "\xc3\xa9", 2);
 	program[sizeof(program) - 1] = '\0';
 	length = sluice_publication_write_open(out, &opening, program);
 	ok(length <= sizeof(out), "the longest Open has room");
@@ -47,8 +48,8 @@ open_is_written(void)
 	   strlen(request->open->stream) == 255 && request->open->producer_id.len == 16 && request->open->n_nonces == 64 &&
 	   request->open->nonces[63] == opening.nonces[63] && request->open->sent == UINT64_MAX &&
 	   request->open->acked_through == UINT64_MAX && request->open->stream_uid.len == 16, "and comes whole");
-	ok(strspn(request->open->client, "p") == SLUICE_PUBLICATION_PROGRAM_MAX - 1 &&
-	   strncmp(request->open->client + SLUICE_PUBLICATION_PROGRAM_MAX - 1, " (libsluice ", 12) == 0,
+	ok(strspn(request->open->client, "p") == SLUICE_PROGRAM_MAX - 1 &&
+	   strncmp(request->open->client + SLUICE_PROGRAM_MAX - 1, " (libsluice ", 12) == 0,
 	   "but for a long program's name, cut between characters");
 	sluice__v1__publish_request__free_unpacked(request, NULL);
 

@@ -1,56 +1,16 @@
 """A gRPC server for sluice.v1.SluiceService/Publish that the tests can make misbehave.
 
-It is another implementation of gRPC's server side (Debian's python3-grpcio) with
-messages by protoc, and keeps of each producer what a database would keep.
+It keeps of each producer what a database would keep.
 """
 import os
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 import zlib
-from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Optional
 
 import grpc
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PROTO = next(place for place in (HERE, os.path.join(HERE, "..", "..", "proto"))
-             if os.path.exists(os.path.join(place, "sluice.proto")))
-
-
-def load_messages():
-    with tempfile.TemporaryDirectory() as directory:
-        subprocess.run(["protoc", f"--proto_path={PROTO}", f"--python_out={directory}", "sluice.proto"], check=True)
-        sys.path.insert(0, directory)
-        try:
-            import sluice_pb2
-        finally:
-            sys.path.remove(directory)
-    return sluice_pb2
-
-
-messages = load_messages()
-
-
-@dataclass
-class End:
-    """How a call is ended; for sluice-reason see proto/sluice.proto."""
-    code: grpc.StatusCode
-    details: str = ""
-    reason: Optional[str] = None
-    last: Optional[int] = None
-
-    def apply(self, context):
-        metadata = []
-        if self.reason is not None:
-            metadata.append(("sluice-reason", self.reason))
-        if self.last is not None:
-            metadata.append(("sluice-last-sequence", str(self.last)))
-        context.set_trailing_metadata(metadata)
-        context.abort(self.code, self.details)
+from grpc_server import End, GrpcServer, messages, serialize
 
 
 @dataclass
@@ -86,72 +46,20 @@ class Producer:
     again: int = 0              # records that had been stored
 
 
-class Server:
-    """next_calls are used up one a call, then there is usual; attempts has the times at which calls came."""
+class Server(GrpcServer):
+    """producers by producer_id; acks has the times of acknowledgements."""
 
-    def __init__(self, port=0, threads=16, credentials=None, address="127.0.0.1", password=None):
-        self.address, self.port, self.threads = address, port, threads
-        self.credentials, self.password = credentials, password
-        self.changed = threading.Condition()
-        self.usual = Behaviour()
-        self.next_calls = []
+    def __init__(self, **arguments):
+        super().__init__(Behaviour(), **arguments)
         self.producers = {}
         self.uid = os.urandom(16)
         self.limits = messages.Limits(record_bytes=1 << 20, batch_bytes=1 << 18, batch_records=10000)
-        self.attempts, self.acks, self.opens, self.reports, self.ends = [], [], [], [], []
-        self.metadata = []
+        self.acks, self.reports = [], []
         self.batches = 0
-        self.open_calls = 0
-        self.stopping = False
 
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def start(self):
-        self.stopping = False
-        self.server = grpc.server(futures.ThreadPoolExecutor(self.threads),
-                                  options=[("grpc.http2.min_ping_interval_without_data_ms", 100),
-                                           ("grpc.http2.max_ping_strikes", 0), ("grpc.so_reuseport", 0)])
-        handler = grpc.stream_stream_rpc_method_handler(
-            self.publish, messages.PublishRequest.FromString,
-            lambda answer: answer if isinstance(answer, bytes) else answer.SerializeToString())
-        self.server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("sluice.v1.SluiceService", {"Publish": handler}),))
-        target = self.address if self.address.startswith("unix:") else f"{self.address}:{self.port}"
-        if self.credentials is None:
-            port = self.server.add_insecure_port(target)
-        else:
-            port = self.server.add_secure_port(target, self.credentials)
-        if port == 0:
-            raise OSError("could not bind")
-        if not self.address.startswith("unix:"):
-            self.port = port
-        self.server.start()
-
-    def stop(self):
-        with self.changed:
-            self.stopping = True
-            self.changed.notify_all()
-        self.server.stop(None).wait()
-
-    def restart(self):
-        """Every call is lost."""
-        self.stop()
-        self.start()
-
-    def wait(self, condition, what, patience=30):
-        with self.changed:
-            if not self.changed.wait_for(condition, patience):
-                raise AssertionError(f"never came true: {what}")
-
-    def note(self, things, thing):
-        with self.changed:
-            things.append(thing)
-            self.changed.notify_all()
+    def handlers(self):
+        return {"Publish": grpc.stream_stream_rpc_method_handler(
+            self.publish, messages.PublishRequest.FromString, serialize)}
 
     def stored(self):
         """The payloads of all producers, one after the other."""
@@ -161,23 +69,15 @@ class Server:
     # ---- a call ----
 
     def publish(self, requests, context):
-        with self.changed:
-            self.attempts.append(time.monotonic())
-            behaviour = self.next_calls.pop(0) if self.next_calls else self.usual
-            self.open_calls += 1
-            self.changed.notify_all()
-        self.note(self.metadata, dict(context.invocation_metadata()))
+        behaviour = self.begin(context)
         try:
             yield from self.converse(requests, context, behaviour)
             self.note(self.ends, "half-closed")
         finally:
-            with self.changed:
-                self.open_calls -= 1
-                self.changed.notify_all()
+            self.end()
 
     def converse(self, requests, context, behaviour):
-        if self.password is not None and dict(context.invocation_metadata()).get("authorization") != self.password:
-            End(grpc.StatusCode.UNAUTHENTICATED, "wrong password").apply(context)
+        self.check_password(context)
         request = next(requests)
         if request.WhichOneof("request") != "open":
             End(grpc.StatusCode.INVALID_ARGUMENT, "no Open", "MALFORMED").apply(context)
@@ -185,8 +85,7 @@ class Server:
         if behaviour.at_open is not None:
             behaviour.at_open.apply(context)
         if behaviour.silent:
-            while context.is_active() and not self.stopping:
-                time.sleep(0.02)
+            self.stay_silent(context)
             return
         producer = self.producers.setdefault(request.open.producer_id, Producer())
         yield behaviour.opened if behaviour.opened is not None else self.opened(producer)

@@ -20,18 +20,24 @@ options_of(const char *const *pairs)
 }
 
 static bool
-is_mistake(const char *const *pairs, const char *expected)
+is_mistake_of(SluiceRole role, const char *const *pairs, const char *expected)
 {
 	sluice_options *options = options_of(pairs);
 	SluiceSettings settings;
 	char		message[256] = "";
-	bool		good = sluice_options_settings(options, &settings, message, sizeof(message)) == SLUICE_ERROR_OPTION &&
+	bool		good = sluice_options_settings(options, role, &settings, message, sizeof(message)) == SLUICE_ERROR_OPTION &&
 		strstr(message, expected) != NULL;
 
 	if (!good)
 		printf("# got \"%s\", expected \"%s\"\n", message, expected);
 	sluice_options_free(options);
 	return good;
+}
+
+static bool
+is_mistake(const char *const *pairs, const char *expected)
+{
+	return is_mistake_of(SLUICE_ROLE_PRODUCER, pairs, expected);
 }
 
 static void
@@ -49,13 +55,13 @@ test_descriptions(void)
 
 		defaults = defaults && value != NULL && strcmp(value, about.initial) == 0 &&
 			sluice_options_set(options, about.name, about.initial) == SLUICE_OK;
-		told = told && *about.meaning != '\0' && *about.type != '\0' &&
+		told = told && *about.meaning != '\0' && *about.scope != '\0' && *about.type != '\0' &&
 			(*about.range != '\0') == (strcmp(about.type, "number") == 0 || strcmp(about.type, "size") == 0 ||
 									   strcmp(about.type, "duration") == 0);
 	}
-	ok(n == 28, "28 options");
+	ok(n == 39, "39 options");
 	ok(defaults, "every default is a value of its option");
-	ok(told, "every option has a type, a sentence, and a range where it is a quantity");
+	ok(told, "every option has a type, a sentence, an owner, and a range where it is a quantity");
 	ok(!sluice_options_describe(n, &about) && !sluice_options_describe(SIZE_MAX, &about), "and there are no more");
 	sluice_options_free(options);
 }
@@ -66,7 +72,7 @@ test_defaults(void)
 	sluice_options *options = options_of((const char *const[]) {"buffer", "/b", NULL});
 	SluiceSettings s;
 
-	ok(sluice_options_settings(options, &s, NULL, 0) == SLUICE_OK, "a buffer is enough");
+	ok(sluice_options_settings(options, SLUICE_ROLE_PRODUCER, &s, NULL, 0) == SLUICE_OK, "a buffer is enough");
 	ok(strcmp(s.buffer, "/b") == 0 && *s.stream == '\0' && s.durability == SLUICE_DURABILITY_INTERVAL &&
 	   s.interval == 100 * SLUICE_MILLISECOND && s.max_records == 10000000 && s.max_bytes == UINT64_C(1) << 30 &&
 	   s.full == SLUICE_FULL_BLOCK && s.block_timeout == SLUICE_NEVER && !s.compact && s.memory == 16 << 20 && !s.rebind,
@@ -77,6 +83,42 @@ test_defaults(void)
 	   s.keepalive_time == 10 * SLUICE_SECOND && s.keepalive_timeout == 5 * SLUICE_SECOND && s.batch_bytes == 256 << 10 &&
 	   s.window_bytes == 4 << 20 && s.linger == SLUICE_MILLISECOND, "defaults of the connection");
 	sluice_options_free(options);
+}
+
+static void
+test_consumer(void)
+{
+	sluice_options *options = options_of((const char *const[]) {NULL});
+	SluiceSettings s;
+
+	ok(sluice_options_settings(options, SLUICE_ROLE_CONSUMER, &s, NULL, 0) == SLUICE_OK, "a consumer needs no option");
+	ok(*s.subscription == '\0' && s.create && s.from == SLUICE_FROM_EARLIEST && s.after_offset == 0 && s.since == 0 &&
+	   s.guarantee == 0 && s.encoding == 0 && s.max_in_flight == 10000 && s.max_message == 64 << 20 && !s.events &&
+	   !s.wants_start, "defaults of the subscription");
+	sluice_options_free(options);
+	options = options_of((const char *const[]) {
+		"subscription", "s", "create", "off", "from", "offset", "after_offset", "17", "guarantee", "at_most_once",
+		"encoding", "bytes", "max_in_flight", "1", "max_message", "1 MB", "events", "on", "wants_start", "on", NULL});
+	ok(sluice_options_settings(options, SLUICE_ROLE_CONSUMER, &s, NULL, 0) == SLUICE_OK &&
+	   strcmp(s.subscription, "s") == 0 && !s.create && s.from == SLUICE_FROM_OFFSET && s.after_offset == 17 &&
+	   s.guarantee == 2 && s.encoding == 3 && s.max_in_flight == 1 && s.max_message == 1 << 20 && s.events &&
+	   s.wants_start, "values of the subscription");
+	sluice_options_free(options);
+	options = options_of((const char *const[]) {"from", "time", "since", "2026-01-31T23:59:59.5+01:00", NULL});
+	ok(sluice_options_settings(options, SLUICE_ROLE_CONSUMER, &s, NULL, 0) == SLUICE_OK && s.from == SLUICE_FROM_TIME &&
+	   s.since == INT64_C(1769900399500000), "a time");
+	ok(sluice_options_set(options, "since", "yesterday") == SLUICE_ERROR_OPTION &&
+	   strcmp(sluice_options_message(options), "invalid value for option \"since\": \"yesterday\" (it takes a time like "
+			  "2026-01-31T23:59:59Z)") == 0, "what is none");
+	sluice_options_free(options);
+	ok(is_mistake_of(SLUICE_ROLE_CONSUMER, (const char *const[]) {"after_offset", "5", NULL},
+					 "option \"after_offset\" needs \"from\" to be offset"), "an offset that would be passed over");
+	ok(is_mistake_of(SLUICE_ROLE_CONSUMER, (const char *const[]) {"from", "time", NULL},
+					 "option \"since\" and \"from\" = time go together"), "no time");
+	ok(is_mistake_of(SLUICE_ROLE_CONSUMER, (const char *const[]) {"subscription",
+		"1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+		"1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890x", NULL},
+					 "the subscription's name is longer than 200 characters"), "a name that is too long");
 }
 
 static void
@@ -93,7 +135,7 @@ test_values(void)
 	SluiceSettings s;
 
 	sluice_options_free(options);
-	ok(sluice_options_settings(copy, &s, NULL, 0) == SLUICE_OK, "all options set, and copied");
+	ok(sluice_options_settings(copy, SLUICE_ROLE_PRODUCER, &s, NULL, 0) == SLUICE_OK, "all options set, and copied");
 	ok(strcmp(s.buffer, "/b") == 0 && strcmp(s.stream, "s") == 0 && s.durability == SLUICE_DURABILITY_EACH &&
 	   s.interval == SLUICE_SECOND && s.max_records == 5 && s.max_bytes == 2 << 20 && s.full == SLUICE_FULL_DROP_NEWEST &&
 	   s.block_timeout == 20 * SLUICE_SECOND && s.compact && s.memory == 2 << 20 && s.rebind, "values of the buffer");
@@ -166,6 +208,7 @@ main(void)
 	test_descriptions();
 	test_defaults();
 	test_values();
+	test_consumer();
 	test_refusals();
 	test_mistakes();
 	test_errors();

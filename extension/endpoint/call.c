@@ -38,6 +38,8 @@
 static const SluiceMethod *const methods[] = {
 	&sluice_ingest_call_method,
 	&sluice_publish_call_method,
+	&sluice_subscribe_call_method,
+	&sluice_unsubscribe_call_method,
 	&sluice_health_check_method,
 	&sluice_health_watch_method,
 	&sluice_reflection_v1_method,
@@ -340,7 +342,7 @@ sluice_call_cut_off_stalled(SluiceNetwork *network, int64_t now)
 
 	TAILQ_FOREACH(call, &network->calls, link)
 	{
-		if (call->over || !call->sending || now - call->sending_since < STALLED_US)
+		if (call->over || call->patient || !call->sending || now - call->sending_since < STALLED_US)
 			continue;
 		sluice_log_put('L', "a client did not read its answers for %d seconds: its call was cut off",
 					   (int) (STALLED_US / 1000000));

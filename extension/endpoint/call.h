@@ -51,6 +51,7 @@ struct SluiceMethod
 	const char *path;			/* "/package.Service/Method" */
 	size_t		call_size;
 	bool		ingests;		/* counted by max_calls and in the counters */
+	uint8_t		shown;			/* SluiceConnectionMethod, for carriers */
 	void		(*begin) (SluiceCall *call, const grpc_metadata_array *metadata);
 	void		(*received) (SluiceCall *call, grpc_byte_buffer *message);	/* owns it now */
 	void		(*half_closed) (SluiceCall *call);
@@ -82,6 +83,7 @@ struct SluiceCall
 	bool		half_closed;
 	bool		ended;			/* the status was sent */
 	bool		over;
+	bool		patient;		/* its client may take all its time to read: see sluice_call_cut_off_stalled */
 	grpc_metadata *trailers;		/* go with the status; the method's, or NULL */
 	size_t		ntrailers;
 	SluiceTag	close_tag;
@@ -109,7 +111,11 @@ extern void sluice_call_read(SluiceCall *call);
 extern void sluice_call_send(SluiceCall *call, grpc_slice message, bool more);
 extern void sluice_call_end(SluiceCall *call, grpc_status_code status, const char *message);
 
-/* Cut off calls whose client has not read for a long time what was sent to it. */
+/*
+ * Cut off calls whose client has not read for a long time what was sent to it.
+ * Not those that are patient: subscribers read when they are ready, and what a call
+ * holds for them is bounded (room.h).
+ */
 extern void sluice_call_cut_off_stalled(struct SluiceNetwork *network, int64_t now);
 
 /* Release what is over.  To be called last: the call may be gone afterwards. */
@@ -125,6 +131,8 @@ extern uint8_t *sluice_call_message_bytes(grpc_byte_buffer *message, size_t *len
 /* The methods. */
 extern const SluiceMethod sluice_ingest_call_method;
 extern const SluiceMethod sluice_publish_call_method;
+extern const SluiceMethod sluice_subscribe_call_method;
+extern const SluiceMethod sluice_unsubscribe_call_method;
 extern const SluiceMethod sluice_health_check_method;
 extern const SluiceMethod sluice_health_watch_method;
 extern const SluiceMethod sluice_reflection_v1_method;

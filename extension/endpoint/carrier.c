@@ -1,11 +1,12 @@
 /*
  * carrier.c
- *		What calls that carry records have in common: IngestData and Publish.
+ *		What calls that carry records have in common: IngestData, Publish and Subscribe.
  */
 #include "carrier.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <grpc/byte_buffer.h>
@@ -27,10 +28,9 @@ sluice_carrier_begin(SluiceCarrier *carrier, const grpc_metadata_array *metadata
 	carrier->sender.claim = -1;
 	if (sluice_sender_read(&carrier->sender, carrier->call.grpc, metadata))
 	{
-		sluice_board_take(&network->board, &carrier->notice,
-						  carrier->call.method == &sluice_publish_call_method ?
-						  SLUICE_CONNECTION_PUBLISH : SLUICE_CONNECTION_INGEST_DATA,
-						  carrier->sender.address, &carrier->usage, network->now);
+		if (carrier->call.method->shown != SLUICE_CONNECTION_NONE)
+			sluice_board_take(&network->board, &carrier->notice, carrier->call.method->shown,
+							  carrier->sender.address, &carrier->usage, network->now);
 		return true;
 	}
 	if (carrier->sender.stream == NULL)
@@ -38,6 +38,27 @@ sluice_carrier_begin(SluiceCarrier *carrier, const grpc_metadata_array *metadata
 	else
 		sluice_call_end(&carrier->call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the worker is out of memory: try again later");
 	return false;
+}
+
+bool
+sluice_carrier_take_stream(SluiceCarrier *carrier, const char *name, size_t length, const char *otherwise)
+{
+	char	   *stream;
+
+	if (length > SLUICE_STREAM_NAME_MAX || memchr(name, '\0', length) != NULL)
+	{
+		sluice_carrier_finish(carrier, GRPC_STATUS_NOT_FOUND, "%s", otherwise);
+		return false;
+	}
+	stream = strndup(name, length);
+	if (stream == NULL)
+	{
+		sluice_carrier_finish(carrier, GRPC_STATUS_RESOURCE_EXHAUSTED, "the worker is out of memory: try again later");
+		return false;
+	}
+	free(carrier->sender.stream);
+	carrier->sender.stream = stream;
+	return true;
 }
 
 bool
@@ -179,6 +200,25 @@ sluice_carrier_refused(SluiceCarrier *carrier, const SluiceRefusal *refusal, con
 }
 
 void
+sluice_carrier_end(SluiceCarrier *carrier)
+{
+	SluiceCall *call = &carrier->call;
+	grpc_metadata reason;
+
+	memset(&reason, 0, sizeof(reason));
+	if (carrier->end_reason != NULL)
+	{
+		reason.key = grpc_slice_from_static_string("sluice-reason");
+		reason.value = grpc_slice_from_static_string(carrier->end_reason);
+		call->trailers = &reason;
+		call->ntrailers = 1;
+	}
+	sluice_call_end(call, carrier->end_status, carrier->end_message);
+	call->trailers = NULL;
+	call->ntrailers = 0;
+}
+
+void
 sluice_carrier_drained(SluiceCall *call)
 {
 	sluice_carrier_finish((SluiceCarrier *) call, GRPC_STATUS_UNAVAILABLE, "%s", call->network->drain_message);
@@ -196,9 +236,16 @@ sluice_carrier_over(SluiceCarrier *carrier)
 static void
 clean_up(SluiceCarrier *carrier)
 {
+	SluiceNetwork *network = carrier->call.network;
+
 	sluice_board_give(&carrier->notice);
 	if (carrier->share != NULL)
-		sluice_room_leave(&carrier->call.network->room, carrier->share);
+		sluice_room_leave(&network->room, carrier->share);
+	if (carrier->reserved > 0)
+	{
+		sluice_room_release(&network->room, carrier->reserved);
+		network->resume_left = network->npaused;
+	}
 	sluice_sender_free(&carrier->sender);
 }
 
@@ -239,6 +286,30 @@ bool
 sluice_carrier_has_room(const SluiceCarrier *carrier, size_t records, size_t bytes)
 {
 	return sluice_room_admits(&carrier->call.network->room, carrier->share, &carrier->usage, records, bytes);
+}
+
+bool
+sluice_carrier_reserve(SluiceCarrier *carrier, size_t records)
+{
+	if (!sluice_room_reserve(&carrier->call.network->room, records))
+		return false;
+	carrier->reserved = records;
+	return true;
+}
+
+void
+sluice_carrier_load(SluiceCarrier *carrier, size_t bytes)
+{
+	sluice_room_load(&carrier->call.network->room, &carrier->usage, bytes);
+}
+
+void
+sluice_carrier_unload(SluiceCarrier *carrier, size_t bytes)
+{
+	SluiceNetwork *network = carrier->call.network;
+
+	sluice_room_unload(&network->room, &carrier->usage, bytes);
+	network->resume_left = network->npaused;
 }
 
 void

@@ -1,6 +1,6 @@
 /*
  * carrier.h
- *		What calls that carry records have in common: IngestData and Publish.
+ *		What calls that carry records have in common: IngestData, Publish and Subscribe.
  *
  * A carrier has records with the main thread (out) and answers for its client.
  * Where there is no room for more it is paused; when it ends, its status goes
@@ -8,7 +8,7 @@
  * thread has given back its records.
  *
  * A method of this kind begins its struct with a SluiceCarrier and has the
- * members proceed, resume, settled and forget in its SluiceMethod.
+ * members proceed, resume (if it ever pauses), settled and forget in its SluiceMethod.
  */
 #ifndef SLUICE_CARRIER_H
 #define SLUICE_CARRIER_H
@@ -37,6 +37,7 @@ typedef struct SluiceCarrier
 	SluiceSender sender;
 	SluiceShare *share;			/* of the room of its stream's name */
 	SluiceUsage usage;
+	size_t		reserved;		/* records of the room that are this call's alone */
 	SluiceNotice notice;		/* what is shown of it */
 	size_t		out;			/* handed to the main thread, not back yet */
 	grpc_byte_buffer *held;		/* a message that was read and waits for room */
@@ -51,6 +52,9 @@ typedef struct SluiceCarrier
  * from the metadata.  False: the call was ended.
  */
 extern bool sluice_carrier_begin(SluiceCarrier *carrier, const grpc_metadata_array *metadata);
+
+/* A name for the stream in place of the metadata's.  False: it is no stream's name, the call ends with this message. */
+extern bool sluice_carrier_take_stream(SluiceCarrier *carrier, const char *name, size_t length, const char *otherwise);
 
 /* The stream's name is known: join its share.  False: no memory for another call (the caller ends it). */
 extern bool sluice_carrier_join(SluiceCarrier *carrier);
@@ -78,6 +82,14 @@ extern void sluice_carrier_hand_over(SluiceCarrier *carrier, SluiceRecord *recor
 extern void sluice_carrier_take_room(SluiceCarrier *carrier, size_t records, size_t bytes);
 extern void sluice_carrier_give_room(SluiceCarrier *carrier, size_t records, size_t bytes);
 extern bool sluice_carrier_has_room(const SluiceCarrier *carrier, size_t records, size_t bytes);
+
+/* The same for a subscription, whose records are its own until it ends.  False: there are too many. */
+extern bool sluice_carrier_reserve(SluiceCarrier *carrier, size_t records);
+extern void sluice_carrier_load(SluiceCarrier *carrier, size_t bytes);
+extern void sluice_carrier_unload(SluiceCarrier *carrier, size_t bytes);
+
+/* Send the status, with sluice-reason where there is one. */
+extern void sluice_carrier_end(SluiceCarrier *carrier);
 
 /* Members of SluiceMethod that all carriers share. */
 extern void sluice_carrier_drained(SluiceCall *call);

@@ -79,6 +79,7 @@ is_settled(const SluiceRecord *record)
 			return true;
 		case SLUICE_PENDING:
 		case SLUICE_OPENED:
+		case SLUICE_MESSAGE:
 		case SLUICE_REFUSED:
 			break;
 	}

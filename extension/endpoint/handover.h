@@ -6,7 +6,8 @@
  * pointers: arrivals (network thread to main thread) and outcomes (main thread
  * to network thread).  A push hands the record over (release), a pop takes it
  * (acquire).  Their capacity is also the limit of records in flight: the
- * network thread never has more records out than the rings hold, so the main
+ * network thread never has more records out than the rings hold (room.h; what
+ * subscriptions reserve is taken off what the others may have), so the main
  * thread's push of an outcome never fails.
  *
  * Waking.  A consumer about to sleep announces it (sluice_ring_sleep), looks

@@ -341,6 +341,7 @@ data_settled(SluiceIngestCall *ingest, SluiceParcel *parcel)
 		case SLUICE_DECLARED:
 		case SLUICE_RESENT:
 		case SLUICE_OPENED:
+		case SLUICE_MESSAGE:
 		case SLUICE_REFUSED:
 			break;
 	}
@@ -399,6 +400,7 @@ const SluiceMethod sluice_ingest_call_method = {
 	.path = "/ingestion.IngestionService/IngestData",
 	.call_size = sizeof(SluiceIngestCall),
 	.ingests = true,
+	.shown = SLUICE_CONNECTION_INGEST_DATA,
 	.begin = ingest_begin,
 	.received = ingest_received,
 	.half_closed = ingest_half_closed,

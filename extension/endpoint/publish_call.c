@@ -87,29 +87,6 @@ publish_begin(SluiceCall *call, const grpc_metadata_array *metadata)
 		sluice_call_read(call);
 }
 
-/* The names of the Open take the place of what the metadata says. */
-static bool
-take_names(SluicePublishCall *publish, const SluicePublicationNames *names)
-{
-	SluiceSender *sender = &publish->carrier.sender;
-	char	   *stream;
-
-	if (names->stream_length > SLUICE_STREAM_NAME_MAX || memchr(names->stream, '\0', names->stream_length) != NULL)
-	{
-		sluice_carrier_finish(&publish->carrier, GRPC_STATUS_NOT_FOUND, "the name in Open is no name of a stream");
-		return false;
-	}
-	stream = strndup(names->stream, names->stream_length);
-	if (stream == NULL)
-	{
-		out_of_memory(publish);
-		return false;
-	}
-	free(sender->stream);
-	sender->stream = stream;
-	return true;
-}
-
 static void
 ask_to_open(SluicePublishCall *publish, const SluicePublicationNames *names)
 {
@@ -155,7 +132,8 @@ receive_open(SluicePublishCall *publish, grpc_byte_buffer *message)
 			 publication.kind != SLUICE_PUBLICATION_OPEN ||
 			 !sluice_publication_open(&publication, sender->opening, &sender->producer, &names, &error))
 		malformed(publish, error);
-	else if (take_names(publish, &names))
+	else if (sluice_carrier_take_stream(&publish->carrier, names.stream, names.stream_length,
+										"the name in Open is no name of a stream"))
 		ask_to_open(publish, &names);
 	free(bytes);
 }
@@ -549,6 +527,7 @@ const SluiceMethod sluice_publish_call_method = {
 	.path = "/sluice.v1.SluiceService/Publish",
 	.call_size = sizeof(SluicePublishCall),
 	.ingests = true,
+	.shown = SLUICE_CONNECTION_PUBLISH,
 	.begin = publish_begin,
 	.received = publish_received,
 	.half_closed = publish_half_closed,

@@ -49,14 +49,36 @@ sluice_room_leave(SluiceRoom *room, SluiceShare *share)
 	free(share);
 }
 
+/* What subscriptions leave to the others. */
+static size_t
+records_of_others(const SluiceRoom *room)
+{
+	return room->max_records - room->reserved;
+}
+
+static size_t
+smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static size_t
+bytes_of_others(const SluiceRoom *room)
+{
+	return room->max_bytes - smaller(room->waiting, room->max_bytes / 4);
+}
+
 bool
 sluice_room_has(const SluiceRoom *room, size_t records, size_t bytes)
 {
-	if (room->usage.records > 0 && (room->usage.records >= room->max_records ||
-									records > room->max_records - room->usage.records))
+	size_t		max_records = records_of_others(room);
+	size_t		max_bytes = bytes_of_others(room);
+
+	if (room->usage.records > 0 && (room->usage.records >= max_records ||
+									records > max_records - room->usage.records))
 		return false;
 	return room->usage.bytes == 0 ||
-		(room->usage.bytes < room->max_bytes && bytes <= room->max_bytes - room->usage.bytes);
+		(room->usage.bytes < max_bytes && bytes <= max_bytes - room->usage.bytes);
 }
 
 static bool
@@ -79,25 +101,21 @@ stream_limit(size_t whole, size_t used)
 	return rest > assured ? rest : assured;
 }
 
-static size_t
-smaller(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
 bool
 sluice_room_admits(const SluiceRoom *room, const SluiceShare *share,
 				   const SluiceUsage *call, size_t records, size_t bytes)
 {
+	size_t		max_records = records_of_others(room);
+	size_t		max_bytes = bytes_of_others(room);
 	size_t		free_records;
 	size_t		free_bytes;
 
 	if (!sluice_room_has(room, records, bytes))
 		return false;
-	free_records = room->max_records - room->usage.records;
-	free_bytes = room->usage.bytes < room->max_bytes ? room->max_bytes - room->usage.bytes : 0;
-	return fits(&share->usage, stream_limit(room->max_records, room->usage.records),
-				stream_limit(room->max_bytes, room->usage.bytes), records, bytes) &&
+	free_records = room->usage.records < max_records ? max_records - room->usage.records : 0;
+	free_bytes = room->usage.bytes < max_bytes ? max_bytes - room->usage.bytes : 0;
+	return fits(&share->usage, stream_limit(max_records, room->usage.records),
+				stream_limit(max_bytes, room->usage.bytes), records, bytes) &&
 		fits(call, smaller(free_records / 2, SLUICE_CALL_RECORDS_MAX),
 			 smaller(free_bytes / 2, SLUICE_CALL_BYTES_MAX), records, bytes);
 }
@@ -130,4 +148,40 @@ sluice_room_give(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t
 	subtract(&room->usage, records, bytes);
 	subtract(&share->usage, records, bytes);
 	subtract(call, records, bytes);
+}
+
+bool
+sluice_room_reserve(SluiceRoom *room, size_t records)
+{
+	if (records > room->max_records / 2 - room->reserved ||
+		(room->usage.records > 0 && room->usage.records + records > records_of_others(room)))
+		return false;
+	room->reserved += records;
+	return true;
+}
+
+void
+sluice_room_release(SluiceRoom *room, size_t records)
+{
+	room->reserved -= records;
+}
+
+void
+sluice_room_load(SluiceRoom *room, SluiceUsage *call, size_t bytes)
+{
+	room->waiting += bytes;
+	add(call, 1, bytes);
+}
+
+void
+sluice_room_unload(SluiceRoom *room, SluiceUsage *call, size_t bytes)
+{
+	room->waiting -= bytes;
+	subtract(call, 1, bytes);
+}
+
+bool
+sluice_room_is_airy(const SluiceRoom *room)
+{
+	return room->waiting < room->max_bytes / 4;
 }

@@ -16,6 +16,13 @@
  *
  * A stream or call that has nothing in flight may have one record wherever the
  * worker has room for it.
+ *
+ * Subscriptions have their own part, so that neither do they wait for those that
+ * send, nor these for subscribers that do not read:
+ *
+ *	records: each reserves some for as long as it lasts; together at most half of all;
+ *	bytes: messages that wait for subscribers are taken off the room of the others, a
+ *		quarter of it at most.  Beyond it, each subscription has one message at a time.
  */
 #ifndef SLUICE_ROOM_H
 #define SLUICE_ROOM_H
@@ -47,6 +54,8 @@ typedef struct SluiceRoom
 	size_t		max_records;
 	size_t		max_bytes;
 	SluiceUsage usage;
+	size_t		reserved;		/* records of subscriptions */
+	size_t		waiting;		/* bytes of messages for subscribers */
 	LIST_HEAD(SluiceShareList, SluiceShare) shares;
 } SluiceRoom;
 
@@ -65,5 +74,16 @@ extern bool sluice_room_admits(const SluiceRoom *room, const SluiceShare *share,
 
 extern void sluice_room_take(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t records, size_t bytes);
 extern void sluice_room_give(SluiceRoom *room, SluiceShare *share, SluiceUsage *call, size_t records, size_t bytes);
+
+/* So many records for a subscription alone.  False: subscriptions have too many already. */
+extern bool sluice_room_reserve(SluiceRoom *room, size_t records);
+extern void sluice_room_release(SluiceRoom *room, size_t records);
+
+/* A message waits for this call, which is a subscription; it was sent. */
+extern void sluice_room_load(SluiceRoom *room, SluiceUsage *call, size_t bytes);
+extern void sluice_room_unload(SluiceRoom *room, SluiceUsage *call, size_t bytes);
+
+/* May a subscription have more than one message? */
+extern bool sluice_room_is_airy(const SluiceRoom *room);
 
 #endif							/* SLUICE_ROOM_H */

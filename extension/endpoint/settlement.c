@@ -50,6 +50,7 @@ struct SluiceSettlement
 {
 	SluiceNetwork *network;
 	SluiceRing *arrivals;
+	SluiceDelivery *delivery;
 	SluiceBacklog *backlog;
 	SluiceOpenings *openings;
 	HTAB	   *held;			/* of HeldStream */
@@ -72,12 +73,13 @@ sluice_settlement_clock(void)
 }
 
 SluiceSettlement *
-sluice_settlement_create(SluiceNetwork *network)
+sluice_settlement_create(SluiceNetwork *network, SluiceDelivery *delivery)
 {
 	SluiceSettlement *settlement = MemoryContextAllocZero(TopMemoryContext, sizeof(*settlement));
 	HASHCTL		control = {.keysize = sizeof(int32), .entrysize = sizeof(HeldStream)};
 
 	settlement->network = network;
+	settlement->delivery = delivery;
 	settlement->arrivals = sluice_network_arrivals(network);
 	settlement->held = hash_create("sluice held streams", 16, &control, HASH_ELEM | HASH_BLOBS);
 	settlement->context = AllocSetContextCreate(TopMemoryContext, "sluice settlement",
@@ -171,6 +173,11 @@ sluice_settlement_collect(SluiceSettlement *settlement)
 
 			sluice_openings_add(settlement->openings, record);
 			openings_us += sluice_settlement_clock() - begun;
+			continue;
+		}
+		if (record->kind >= SLUICE_SUBSCRIBE)
+		{
+			sluice_delivery_add(settlement->delivery, record);
 			continue;
 		}
 		if (record->sender->stream_id != stream_id)

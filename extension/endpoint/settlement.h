@@ -7,12 +7,13 @@
 
 #include "postgres.h"
 
+#include "delivery.h"
 #include "network.h"
 
 typedef struct SluiceSettlement SluiceSettlement;
 
-/* The network is the caller's and outlives it. */
-extern SluiceSettlement *sluice_settlement_create(SluiceNetwork *network);
+/* Network and delivery, which gets what consumers send, are the caller's and outlive it. */
+extern SluiceSettlement *sluice_settlement_create(SluiceNetwork *network, SluiceDelivery *delivery);
 
 /* Take in what has arrived: answer openings, queue records. */
 extern void sluice_settlement_collect(SluiceSettlement *settlement);

@@ -56,7 +56,7 @@ sluice_thread_push(SluiceNetwork *network, SluiceRecord *record)
 static void
 publish_usage(SluiceNetwork *network)
 {
-	atomic_store_explicit(&network->bytes_in_flight, network->room.usage.bytes, memory_order_relaxed);
+	atomic_store_explicit(&network->bytes_in_flight, network->room.usage.bytes + network->room.waiting, memory_order_relaxed);
 	atomic_store_explicit(&network->records_in_flight, network->room.usage.records, memory_order_relaxed);
 }
 

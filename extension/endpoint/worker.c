@@ -5,8 +5,8 @@
  * The launcher starts it.  It connects to sluice.database, waits there without a
  * network until the extension is installed, starts the network thread and
  * then goes round a loop of fixed order: answer signals, look after the
- * extension and its keys, take in what has arrived, store a batch and send its
- * verdicts, tell what it counts, sleep if nothing is due.  Arrivals are all
+ * extension and its keys, take in what has arrived, hand rows out to consumers,
+ * store a batch and send its verdicts, tell what it counts, sleep if nothing is due.  Arrivals are all
  * taken in before a batch is stored, so a batch grows with what came during
  * the one before.
  *
@@ -74,6 +74,7 @@ typedef struct Worker
 	SluiceConnectionSlot *connections;	/* its board in shared memory */
 	SluiceNetwork *network;
 	SluiceSettlement *settlement;
+	SluiceDelivery *delivery;
 	WaitEventSet *events;
 	bool		draining;
 	int64		drain_until;	/* where SIGTERM did not set the limit */
@@ -272,7 +273,8 @@ start_network(void)
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("could not serve gRPC: %s", sluice_settlement_printable(error)),
 				 errhint("Check the settings sluice.listen_addresses and sluice.port.")));
-	self.settlement = sluice_settlement_create(self.network);
+	self.delivery = sluice_delivery_create(self.network, self.index);
+	self.settlement = sluice_settlement_create(self.network, self.delivery);
 
 	self.events = CreateWaitEventSet(TopMemoryContext, 3);
 	AddWaitEventToSet(self.events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -301,6 +303,7 @@ begin_drain(const char *message, bool give_up)
 	pgstat_report_activity(STATE_RUNNING, "draining");
 	sluice_network_drain(self.network, message);
 	sluice_settlement_drain(self.settlement, message, give_up);
+	sluice_delivery_drain(self.delivery, message, give_up);
 }
 
 /* SIGTERM, or the end of the extension. */
@@ -314,6 +317,8 @@ look_for_end(void)
 
 	AcceptInvalidationMessages();
 	if (sluice_settlement_suspects_drop(self.settlement))
+		self.suspicious = true;
+	if (sluice_delivery_suspects_drop(self.delivery))
 		self.suspicious = true;
 	if (self.draining)
 		return;
@@ -415,14 +420,14 @@ drained(void)
 		return false;
 	if (sluice_settlement_clock() >= self.drain_until)
 		return true;
-	return sluice_settlement_done(self.settlement) && sluice_network_drained(self.network);
+	return sluice_settlement_done(self.settlement) && sluice_delivery_done(self.delivery) && sluice_network_drained(self.network);
 }
 
 static long
 sleep_ms(void)
 {
 	int64		now = sluice_settlement_clock();
-	int64		next = sluice_settlement_next(self.settlement);
+	int64		next = Min(sluice_settlement_next(self.settlement), sluice_delivery_next(self.delivery));
 	long		tick = self.draining ? DRAIN_TICK_MS : TICK_MS;
 
 	if (next <= now)
@@ -479,6 +484,7 @@ sluice_worker_main(Datum main_arg)
 		look_for_end();
 		start_keeper();
 		sluice_settlement_collect(self.settlement);
+		sluice_delivery_turn(self.delivery);
 		sluice_settlement_gather(self.settlement);
 		sluice_settlement_store(self.settlement);
 		publish();

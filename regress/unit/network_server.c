@@ -5,7 +5,7 @@
  * The main thread here is a loop that gives verdicts by rule: streams named
  * "unknown..." are refused, records of streams named "held..." wait for the
  * command release, "gone..." refuses data, keys that begin with "dead" are
- * dead letters, the rest is stored.  Commands come on stdin, answers and log
+ * dead letters, the rest is stored.  Consumers: network_consumers.c.  Commands come on stdin, answers and log
  * lines go to stdout.
  *
  * usage: network_server ADDRESSES [name=value ...]
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "endpoint/network.h"
+#include "network_consumers.h"
 
 #define BATCH 4096
 
@@ -85,7 +86,9 @@ serve(void)
 
 	while (n < BATCH && (record = sluice_ring_pop(arrivals)) != NULL)
 	{
-		if (judge(record))
+		if (record->kind >= SLUICE_SUBSCRIBE)
+			network_consumers_take(network, record);
+		else if (judge(record))
 			settled[n++] = record;
 		else
 			held[nheld++] = record;
@@ -102,6 +105,7 @@ release(void)
 		settle(held[i]);
 	sluice_network_deliver(network, held, nheld);
 	nheld = 0;
+	network_consumers_release(network);
 }
 
 static void
@@ -149,6 +153,8 @@ obey(char *line)
 		refuse_held();
 	else if (strcmp(line, "counters") == 0)
 		print_counters();
+	else if (strcmp(line, "consumers") == 0)
+		network_consumers_print();
 	else if (starts_with(line, "serving "))
 		sluice_network_set_serving(network, line[8] == '1');
 	else if (starts_with(line, "drain "))
@@ -260,6 +266,7 @@ main(int argc, char **argv)
 	sluice_network_stop(network);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	free(held);
+	network_consumers_free();
 	printf("stopped %ld ms\n", (long) (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000);
 	return 0;
 }

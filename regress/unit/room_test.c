@@ -119,6 +119,46 @@ large_records_pass(void)
 	sluice_room_leave(&room, share);
 }
 
+static void
+subscriptions_have_their_own(void)
+{
+	SluiceRoom	room;
+	SluiceUsage sender = {0, 0};
+	SluiceUsage subscriber = {0, 0};
+	SluiceShare *share;
+	size_t		n = 0;
+
+	sluice_room_init(&room, 64, MAX_BYTES);
+	share = sluice_room_join(&room, "");
+	while (sluice_room_reserve(&room, 7))
+		n++;
+	ok(n == 4, "subscriptions reserve half of the queue at most: %zu times 7 of 64", n);
+	while (sluice_room_has(&room, 1, 1))
+		sluice_room_take(&room, share, &sender, 1, 1);
+	ok(sender.records + room.reserved == 64, "with all others they do not pass it: %zu and %zu", sender.records, room.reserved);
+	sluice_room_release(&room, 7);
+	sluice_room_take(&room, share, &sender, 1, 1);
+	ok(!sluice_room_reserve(&room, 7), "what others took meanwhile is theirs");
+	sluice_room_give(&room, share, &sender, 1, 1);
+	ok(sluice_room_reserve(&room, 7), "until they give it back");
+	empty(&room, share, &sender, 1);
+	sluice_room_release(&room, 28);
+
+	ok(sluice_room_is_airy(&room), "there is room for messages");
+	sluice_room_load(&room, &subscriber, MAX_BYTES / 4);
+	ok(!sluice_room_is_airy(&room) && subscriber.records == 1 && subscriber.bytes == MAX_BYTES / 4, "until they have a quarter of it");
+	ok(sluice_room_has(&room, 1, MAX_BYTES) && fill(&room, share, &sender, SIZE) > 0, "those that send go on");
+	ok(!sluice_room_has(&room, 1, MAX_BYTES * 3 / 4 - sender.bytes + 1) && sluice_room_has(&room, 1, MAX_BYTES * 3 / 4 - sender.bytes),
+	   "with the rest");
+	sluice_room_load(&room, &subscriber, 4 * MAX_BYTES);
+	ok(sluice_room_has(&room, 1, MAX_BYTES * 3 / 4 - sender.bytes), "which no message takes from them");
+	sluice_room_unload(&room, &subscriber, 4 * MAX_BYTES);
+	sluice_room_unload(&room, &subscriber, MAX_BYTES / 4);
+	empty(&room, share, &sender, SIZE);
+	ok(room.waiting == 0 && room.reserved == 0 && room.usage.bytes == 0 && subscriber.records == 0, "all was given back");
+	sluice_room_leave(&room, share);
+}
+
 int
 main(void)
 {
@@ -126,5 +166,6 @@ main(void)
 	records_are_shared_too();
 	calls_are_capped();
 	large_records_pass();
+	subscriptions_have_their_own();
 	return finish();
 }

@@ -1,15 +1,15 @@
 /*
- * publisher_status.c
- *		What a publisher does, for those who ask: state, sentence, counters; and the log.
+ * status.c
+ *		What a thread that has connections does, for those who ask: state, sentence, counters; and the log.
  */
-#include "publisher_status.h"
+#include "status.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 void
-sluice_publisher_status_init(SluicePublisherStatus *status, const SluiceSettings *settings)
+sluice_status_init(SluiceStatus *status, const SluiceSettings *settings)
 {
 	memset(status, 0, sizeof(*status));
 	status->settings = settings;
@@ -18,13 +18,13 @@ sluice_publisher_status_init(SluicePublisherStatus *status, const SluiceSettings
 }
 
 void
-sluice_publisher_status_release(SluicePublisherStatus *status)
+sluice_status_release(SluiceStatus *status)
 {
 	pthread_mutex_destroy(&status->lock);
 }
 
 void
-sluice_publisher_status_enter(SluicePublisherStatus *status, sluice_state state)
+sluice_status_enter(SluiceStatus *status, sluice_state state)
 {
 	pthread_mutex_lock(&status->lock);
 	status->state = state;
@@ -32,9 +32,9 @@ sluice_publisher_status_enter(SluicePublisherStatus *status, sluice_state state)
 }
 
 void
-sluice_publisher_status_tell(SluicePublisherStatus *status, sluice_state state, sluice_level level, const char *format, ...)
+sluice_status_tell(SluiceStatus *status, sluice_state state, sluice_level level, const char *format, ...)
 {
-	char		text[SLUICE_PUBLISHER_MESSAGE_MAX];
+	char		text[SLUICE_STATUS_MESSAGE_MAX];
 	va_list		arguments;
 
 	va_start(arguments, format);
@@ -49,18 +49,19 @@ sluice_publisher_status_tell(SluicePublisherStatus *status, sluice_state state, 
 		status->settings->on_log(status->settings->log_argument, level, text);
 }
 
-void
-sluice_publisher_status_copy(SluicePublisherStatus *status, sluice_statistics *statistics)
+sluice_state
+sluice_status_state(SluiceStatus *status)
 {
+	sluice_state state;
+
 	pthread_mutex_lock(&status->lock);
-	statistics->state = status->state;
+	state = status->state;
 	pthread_mutex_unlock(&status->lock);
-	statistics->attempts = atomic_load(&status->attempts);
-	statistics->connections = atomic_load(&status->connections);
+	return state;
 }
 
 void
-sluice_publisher_status_message(SluicePublisherStatus *status, char *message, size_t message_size)
+sluice_status_message(SluiceStatus *status, char *message, size_t message_size)
 {
 	if (message_size == 0)
 		return;

@@ -1,0 +1,94 @@
+/*
+ * attempts.c
+ *		Which server is tried next, and when.
+ */
+#include "attempts.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#include "../clock.h"
+
+/* A password is not shown to a network that reads along. */
+static int
+check_password(const SluiceSettings *settings, const SluiceEndpoints *endpoints, SluiceError *error)
+{
+	if (settings->tls || settings->user == NULL || *settings->user == '\0')
+		return SLUICE_OK;
+	for (size_t i = 0; i < endpoints->count; i++)
+	{
+		if (!endpoints->list[i].local)
+			return sluice_error_set(error, SLUICE_ERROR_OPTION, "user and password cannot be sent to \"%s\" without tls",
+									endpoints->list[i].name);
+	}
+	return SLUICE_OK;
+}
+
+int
+sluice_attempts_init(SluiceAttempts *attempts, const SluiceSettings *settings, SluiceError *error)
+{
+	int			code;
+
+	memset(attempts, 0, sizeof(*attempts));
+	attempts->settings = settings;
+	code = sluice_endpoints_read(&attempts->endpoints, settings->server, error);
+	if (code == SLUICE_OK)
+		code = check_password(settings, &attempts->endpoints, error);
+	if (code != SLUICE_OK)
+		sluice_attempts_release(attempts);
+	return code;
+}
+
+void
+sluice_attempts_release(SluiceAttempts *attempts)
+{
+	sluice_endpoints_release(&attempts->endpoints);
+}
+
+static uint64_t
+random_bits(void)
+{
+	uint64_t	random;
+
+	/* A device that has just booted may have no randomness yet, and must not wait for it. */
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t) sizeof(random))
+		random = (uint64_t) sluice_clock_now() * 0x9E3779B97F4A7C15ull >> 20;
+	return random;
+}
+
+void
+sluice_attempts_achieved(SluiceAttempts *attempts)
+{
+	sluice_backoff_reset(&attempts->backoff);
+}
+
+void
+sluice_attempts_opened(SluiceAttempts *attempts)
+{
+	attempts->refusals = 0;
+}
+
+static int64_t
+next_backoff(SluiceAttempts *attempts)
+{
+	return sluice_backoff_next(&attempts->backoff, attempts->settings->backoff_first,
+							   attempts->settings->backoff_last, random_bits());
+}
+
+int64_t
+sluice_attempts_again(SluiceAttempts *attempts, bool achieved)
+{
+	attempts->refusals = 0;
+	sluice_endpoints_failed(&attempts->endpoints, achieved);
+	return next_backoff(attempts);
+}
+
+int64_t
+sluice_attempts_refused(SluiceAttempts *attempts, bool achieved)
+{
+	bool		everywhere = ++attempts->refusals >= attempts->endpoints.count;
+
+	sluice_endpoints_failed(&attempts->endpoints, achieved);
+	return everywhere ? sluice_backoff_longest(attempts->settings->backoff_last, random_bits()) :
+		next_backoff(attempts);
+}

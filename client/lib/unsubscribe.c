@@ -1,0 +1,146 @@
+/*
+ * unsubscribe.c
+ *		Unsubscribe: one question to the first server that answers it.
+ *
+ * A thread of its own does it, for gRPC's threads are to inherit blocked signals, and
+ * the caller's are not to be blocked while it waits.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../clock.h"
+#include "attempts.h"
+#include "channel.h"
+#include "settings.h"
+#include "subscription.h"
+#include "thread.h"
+
+/* An answer has a few bytes. */
+#define MESSAGE_MAX_LENGTH 4096
+
+#define STATUS_NOT_FOUND 5
+
+typedef struct Question
+{
+	SluiceSettings settings;
+	SluiceAttempts attempts;
+	bool		drop;
+	SluiceChannel *channel;
+	SluiceError error;
+	int			code;
+} Question;
+
+static bool
+ask(Question *question)
+{
+	uint8_t		bytes[SLUICE_SUBSCRIPTION_MAX];
+	size_t		length = sluice_subscription_write_unsubscribe(bytes, &question->settings, question->drop);
+
+	return sluice_channel_send(question->channel, bytes, length);
+}
+
+/* Until the call is over; false: the time was, or there is no memory. */
+static bool
+await_end(Question *question)
+{
+	int64_t		deadline = sluice_clock_now() + question->settings.connect_timeout;
+	bool		good = ask(question);
+	SluiceChannelEvent event = SLUICE_CHANNEL_OTHER;
+
+	if (!good)
+		sluice_channel_cancel(question->channel);
+	while (event != SLUICE_CHANNEL_ENDED)
+	{
+		event = sluice_channel_next(question->channel, deadline);
+		if (event == SLUICE_CHANNEL_SENT)
+			sluice_channel_finish(question->channel);
+		if (event != SLUICE_CHANNEL_TIMEOUT)
+			continue;
+		good = false;
+		deadline = SLUICE_NEVER;
+		sluice_channel_cancel(question->channel);
+	}
+	return good;
+}
+
+static int
+judge(Question *question, const SluiceChannelEnd *end)
+{
+	char		text[200];
+
+	if (end->status == 0)
+		return SLUICE_OK;
+	sluice_channel_end_describe(end, text, sizeof(text));
+	sluice_error_set(&question->error, 0, "%.200s", text);
+	if (end->status == STATUS_NOT_FOUND)
+		return SLUICE_ERROR_DROPPED;
+	return sluice_channel_end_means(end) == SLUICE_ENDING_REFUSED || end->reason[0] != '\0' ? SLUICE_ERROR_REFUSED :
+		SLUICE_ERROR_TIMEOUT;
+}
+
+static int
+try_server(Question *question)
+{
+	if (!sluice_channel_open(question->channel, sluice_attempts_endpoint(&question->attempts), &question->error))
+		return SLUICE_ERROR_REFUSED;
+	if (!await_end(question))
+		return sluice_error_set(&question->error, SLUICE_ERROR_TIMEOUT, "no answer within %.1f s",
+								(double) question->settings.connect_timeout / SLUICE_SECOND);
+	return judge(question, sluice_channel_end(question->channel));
+}
+
+static void *
+thread_main(void *argument)
+{
+	Question   *question = argument;
+
+	question->channel = sluice_channel_create(&question->settings, SLUICE_METHOD_UNSUBSCRIBE, MESSAGE_MAX_LENGTH);
+	if (question->channel == NULL)
+	{
+		question->code = SLUICE_ERROR_MEMORY;
+		return NULL;
+	}
+	for (size_t i = 0; i < question->attempts.endpoints.count; i++)
+	{
+		question->code = try_server(question);
+		if (question->code != SLUICE_ERROR_TIMEOUT)
+			break;
+		sluice_endpoints_failed(&question->attempts.endpoints, false);
+	}
+	sluice_channel_free(question->channel);
+	return NULL;
+}
+
+static int
+run(Question *question)
+{
+	pthread_t	thread;
+	int			rc = sluice_thread_start(&thread, thread_main, question);
+
+	if (rc != 0)
+		return sluice_error_set(&question->error, SLUICE_ERROR_MEMORY, "could not start a thread: %s", strerror(rc));
+	pthread_join(thread, NULL);
+	return question->code;
+}
+
+int
+sluice_unsubscribe(const sluice_options *options, bool drop, char *message, size_t message_size)
+{
+	Question	question = {.drop = drop};
+	int			code;
+
+	if (options == NULL)
+		return sluice_error_tell(SLUICE_ERROR_INVALID, "", message, message_size);
+	code = sluice_options_settings(options, SLUICE_ROLE_CONSUMER, &question.settings, question.error.text,
+								   sizeof(question.error.text));
+	if (code == SLUICE_OK && *question.settings.subscription == '\0')
+		code = sluice_error_set(&question.error, SLUICE_ERROR_OPTION, "option \"subscription\" is empty");
+	if (code == SLUICE_OK)
+		code = sluice_attempts_init(&question.attempts, &question.settings, &question.error);
+	if (code == SLUICE_OK)
+	{
+		code = run(&question);
+		sluice_attempts_release(&question.attempts);
+	}
+	return sluice_error_tell(code, code != SLUICE_OK ? question.error.text : "", message, message_size);
+}

@@ -1,0 +1,365 @@
+/*
+ * delivery_send.c
+ *		Messages to consumers: that they stand by, are active, have caught up; and rows.
+ *
+ * Rows of an at_most_once subscription are sent after the transaction that has read them and
+ * moved the position past them has committed; all others after it has read them, which is
+ * the same moment without a commit.  The report in shared memory comes before the message: sluice.ack()
+ * looks there for what was delivered.
+ */
+#include "postgres.h"
+
+#include "delivery_internal.h"
+
+#include "response.h"
+#include "token.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Letters that were put back, sent in one message. */
+#define REDRIVEN_MAX 100
+
+typedef struct Reading
+{
+	SluiceSubscriber *subscriber;
+	int64		now;
+	int			max_rows;
+	const SluiceExtract *extract;
+	SluiceSourceState state;
+	SluiceSubscriptionLock lock;
+	SluiceSubscription row;
+	SluiceToken token;
+	SluiceRedriven redriven[REDRIVEN_MAX];
+	int			nredriven;
+	SluiceBuffer rows;			/* redriven */
+	bool		unwritable;		/* the encoding fits no more: why */
+	char		why[256];
+} Reading;
+
+/* ---- what may be sent ---- */
+
+static int
+window(const SluiceSubscriber *subscriber)
+{
+	const SluiceWish *wish = subscriber->sender->wish;
+
+	if (!subscriber->durable || subscriber->row.at_most_once)
+		return SLUICE_SOURCE_ROWS_MAX;
+	/* A consumer was lost with the first row in flight: it is tried alone. */
+	if (subscriber->row.losses > 0)
+		return subscriber->count == 0 ? 1 : 0;
+	return subscriber->count >= wish->max_in_flight ? 0 : (int) (wish->max_in_flight - subscriber->count);
+}
+
+static bool
+may_deliver(const SluiceSubscriber *subscriber, int64 now)
+{
+	if (subscriber->phase != SLUICE_PHASE_DELIVERING || subscriber->resume_at > now)
+		return false;
+	if (subscriber->has_redriven)
+		return true;
+	return (sluice_source_has_more(subscriber->source, subscriber->cursor) && window(subscriber) > 0) ||
+		(subscriber->tell_caught_up && subscriber->cursor >= Max(subscriber->caught_up_at, subscriber->row.position));
+}
+
+bool
+sluice_delivery_may_send(const SluiceSubscriber *subscriber, int64 now)
+{
+	if (subscriber->phase == SLUICE_PHASE_ENDED || subscriber->pulls.first == NULL)
+		return false;
+	return subscriber->tell_standby || subscriber->tell_active || may_deliver(subscriber, now) ||
+		(subscriber->phase == SLUICE_PHASE_DELIVERING && subscriber->resume_at <= now && sluice_source_due(subscriber->source) <= now);
+}
+
+/* ---- sending ---- */
+
+static void
+send_message(SluiceSubscriber *subscriber, SluiceBuffer *message, int rows)
+{
+	SluiceConsumerRecord *record = sluice_delivery_unqueue(&subscriber->pulls);
+
+	if (message->failed)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	record->message = (uint8 *) message->data;
+	record->message_length = message->length;
+	record->message_rows = rows;
+	sluice_delivery_answer(subscriber->delivery, record, SLUICE_MESSAGE);
+}
+
+static void
+send_standby(SluiceSubscriber *subscriber)
+{
+	SluiceBuffer message = {0};
+
+	subscriber->tell_standby = false;
+	sluice_response_standby(&message);
+	send_message(subscriber, &message, 0);
+}
+
+static void
+send_active(SluiceSubscriber *subscriber)
+{
+	SluiceBuffer message = {0};
+	SluiceToken token;
+
+	subscriber->tell_active = false;
+	sluice_token_make(&token, subscriber->source->uid, subscriber->row.position);
+	sluice_response_active(&message, subscriber->row.epoch, &token,
+						   !subscriber->durable ? SLUICE_GUARANTEE_UNSPECIFIED :
+						   subscriber->row.at_most_once ? SLUICE_AT_MOST_ONCE : SLUICE_AT_LEAST_ONCE,
+						   subscriber->encoding, subscriber->sender->wish->max_in_flight);
+	send_message(subscriber, &message, 0);
+}
+
+static void
+send_caught_up(SluiceSubscriber *subscriber)
+{
+	SluiceBuffer message = {0};
+
+	subscriber->tell_caught_up = false;
+	subscriber->report.caught_up_at = GetCurrentTimestamp();
+	sluice_response_caught_up(&message, subscriber->row.epoch, subscriber->sent);
+	send_message(subscriber, &message, 0);
+}
+
+/* ---- reports ---- */
+
+static SluiceActiveState
+state_of(const SluiceSubscriber *subscriber)
+{
+	if (subscriber->phase != SLUICE_PHASE_DELIVERING)
+		return SLUICE_ACTIVE_STARTING;
+	if (subscriber->resume_at != 0)
+		return SLUICE_ACTIVE_RETRYING;
+	if (sluice_source_has_more(subscriber->source, subscriber->cursor) || subscriber->tell_caught_up)
+		return SLUICE_ACTIVE_BACKLOG;
+	return subscriber->source->state.blocked ? SLUICE_ACTIVE_BLOCKED : SLUICE_ACTIVE_LIVE;
+}
+
+void
+sluice_delivery_report(SluiceSubscriber *subscriber)
+{
+	SluiceActiveReport *report = &subscriber->report;
+
+	if (subscriber->slot < 0)
+		return;
+	subscriber->report_due = false;
+	report->state = state_of(subscriber);
+	report->delivered = subscriber->sent;
+	report->acknowledged = subscriber->row.position;
+	report->in_flight = (int64) subscriber->count;
+	report->blocker = subscriber->source->state.blocked ? subscriber->source->state.blocker : 0;
+	sluice_active_report(subscriber->slot, report);
+}
+
+/* ---- rows ---- */
+
+static void
+grow_in_flight(SluiceSubscriber *subscriber, size_t more)
+{
+	size_t		room = Max(subscriber->room, 64);
+	int64	   *grown;
+
+	while (room < subscriber->count + more)
+		room *= 2;
+	if (room == subscriber->room)
+		return;
+	grown = MemoryContextAllocHuge(TopMemoryContext, room * sizeof(int64));
+	for (size_t i = 0; i < subscriber->count; i++)
+		grown[i] = subscriber->in_flight[(subscriber->first + i) & (subscriber->room - 1)];
+	if (subscriber->in_flight != NULL)
+		pfree(subscriber->in_flight);
+	subscriber->in_flight = grown;
+	subscriber->room = room;
+	subscriber->first = 0;
+}
+
+static void
+add_in_flight(SluiceSubscriber *subscriber, const SluiceExtract *extract)
+{
+	if (!subscriber->durable || subscriber->row.at_most_once)
+		return;
+	grow_in_flight(subscriber, extract->n);
+	for (int i = 0; i < extract->n; i++)
+		subscriber->in_flight[(subscriber->first + subscriber->count++) & (subscriber->room - 1)] = extract->offsets[i];
+}
+
+static void
+send_extract(SluiceSubscriber *subscriber, const SluiceExtract *extract, SluiceToken *token)
+{
+	SluiceBuffer message = {0};
+	int64		previous = subscriber->sent;
+
+	subscriber->cursor = extract->through;
+	if (extract->n == 0)
+		return;
+	subscriber->sent = extract->offsets[extract->n - 1];
+	add_in_flight(subscriber, extract);
+	subscriber->report.rows += extract->n;
+	sluice_delivery_report(subscriber);
+	token->offset = subscriber->sent;
+	sluice_response_rows(&message, subscriber->row.epoch, previous, token, extract->rows.data, extract->rows.length);
+	send_message(subscriber, &message, extract->n);
+}
+
+static void
+send_redriven(SluiceSubscriber *subscriber, Reading *reading)
+{
+	SluiceBuffer message = {0};
+
+	subscriber->has_redriven = reading->nredriven == REDRIVEN_MAX;
+	if (reading->nredriven == 0)
+		return;
+	subscriber->redriven = reading->redriven[reading->nredriven - 1].id;
+	reading->token.offset = subscriber->sent;
+	sluice_response_rows(&message, subscriber->row.epoch, subscriber->sent, &reading->token, reading->rows.data, reading->rows.length);
+	send_message(subscriber, &message, reading->nredriven);
+}
+
+/* Letters that sluice.redrive() has put back come before all rows. */
+static void
+read_redriven(Reading *reading)
+{
+	SluiceSubscriber *subscriber = reading->subscriber;
+
+	reading->nredriven = sluice_subscription_redriven(subscriber->row.id, subscriber->redriven, reading->redriven, REDRIVEN_MAX);
+	for (int i = 0; i < reading->nredriven; i++)
+		sluice_reading_append(&reading->rows, reading->redriven[i].offset, reading->redriven[i].payload,
+							  reading->redriven[i].length, reading->redriven[i].id, 0);
+}
+
+static void
+read_step(void *argument)
+{
+	Reading    *reading = argument;
+	SluiceSubscriber *subscriber = reading->subscriber;
+	SluiceReading *plan;
+	char	   *why;
+
+	reading->lock = SLUICE_SUBSCRIPTION_LOCKED;
+	reading->state = sluice_source_look(subscriber->source, reading->now, &why);
+	sluice_token_make(&reading->token, subscriber->source->uid, 0);
+	if (reading->state != SLUICE_SOURCE_READY)
+	{
+		strlcpy(reading->why, why != NULL ? why : "", sizeof(reading->why));
+		return;
+	}
+	if (subscriber->has_redriven)
+	{
+		read_redriven(reading);
+		return;
+	}
+	if (!sluice_source_has_more(subscriber->source, subscriber->cursor) || reading->max_rows == 0)
+		return;
+	plan = sluice_source_reading(subscriber->source, subscriber->encoding, &why);
+	if (plan == NULL)
+	{
+		reading->unwritable = true;
+		strlcpy(reading->why, why, sizeof(reading->why));
+		return;
+	}
+	if (subscriber->row.at_most_once)
+	{
+		reading->lock = sluice_subscription_lock(subscriber->row.id, false, &reading->row);
+		if (reading->lock != SLUICE_SUBSCRIPTION_LOCKED || reading->row.epoch != subscriber->row.epoch)
+			return;
+	}
+	reading->extract = sluice_source_extract(subscriber->source, plan, subscriber->cursor, reading->max_rows, SLUICE_MESSAGE_BYTES);
+	if (subscriber->row.at_most_once && reading->extract->n > 0)
+		sluice_subscription_advance(&reading->row, reading->extract->offsets[reading->extract->n - 1]);
+}
+
+static void
+end_for(SluiceSubscriber *subscriber, const Reading *reading)
+{
+	SluiceRefusal refusal;
+
+	if (reading->state == SLUICE_SOURCE_GONE)
+		refusal = sluice_delivery_refusal(SLUICE_STATUS_NOT_FOUND, "DROPPED", "the stream, or its table, was dropped");
+	else if (reading->state == SLUICE_SOURCE_HELD)
+		refusal = sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "the stream is held: %s", reading->why);
+	else
+		refusal = sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE", "%s", reading->why);
+	sluice_delivery_end(subscriber, &refusal);
+}
+
+/* Why rows do not come, once for each time that they do not. */
+static void
+read_failed(SluiceSubscriber *subscriber, const SluiceFailure *failure, int64 now)
+{
+	if (subscriber->retries == 0 && failure->sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+		ereport(WARNING,
+				(errcode(failure->sqlstate),
+				 errmsg("could not read rows for a consumer of stream %d: %s", subscriber->source->stream_id, failure->message)));
+	subscriber->delivery->suspects_drop = true;
+	(void) sluice_source_failed(subscriber->source, now);
+	sluice_delivery_retry(subscriber, now);
+}
+
+static void
+read_and_send(SluiceSubscriber *subscriber, int64 now)
+{
+	Reading    *reading = palloc0(sizeof(Reading));
+	SluiceFailure failure;
+
+	reading->subscriber = subscriber;
+	reading->now = now;
+	reading->max_rows = window(subscriber);
+	if (!sluice_attempt(read_step, reading, &failure))
+		read_failed(subscriber, &failure, now);
+	else if (reading->state != SLUICE_SOURCE_READY || reading->unwritable)
+		end_for(subscriber, reading);
+	else if (reading->lock != SLUICE_SUBSCRIPTION_LOCKED)
+		sluice_delivery_retry(subscriber, now);
+	else
+	{
+		if (reading->extract != NULL && subscriber->row.at_most_once)
+		{
+			subscriber->row = reading->row;
+			subscriber->acknowledged = reading->row.position;
+		}
+		if (reading->extract != NULL)
+			send_extract(subscriber, reading->extract, &reading->token);
+		else if (subscriber->has_redriven)
+			send_redriven(subscriber, reading);
+		subscriber->report_due = true;
+	}
+	sluice_buffer_free(&reading->rows);
+	pfree(reading);
+}
+
+static void
+deliver(SluiceSubscriber *subscriber, int64 now)
+{
+	SluiceSource *source = subscriber->source;
+	const SluiceExtract *extract = NULL;
+	SluiceToken token;
+
+	subscriber->resume_at = 0;
+	if (!subscriber->has_redriven && !subscriber->row.at_most_once && sluice_source_due(source) > now)
+		extract = sluice_source_extracted(source, subscriber->encoding, subscriber->cursor, window(subscriber));
+	if (extract != NULL)
+	{
+		sluice_token_make(&token, source->uid, 0);
+		send_extract(subscriber, extract, &token);
+	}
+	else if (subscriber->has_redriven || sluice_source_due(source) <= now ||
+			 (sluice_source_has_more(source, subscriber->cursor) && window(subscriber) > 0))
+		read_and_send(subscriber, now);
+	if (subscriber->tell_caught_up && subscriber->phase == SLUICE_PHASE_DELIVERING && subscriber->pulls.first != NULL &&
+		!subscriber->has_redriven && subscriber->cursor >= Max(subscriber->caught_up_at, subscriber->row.position) &&
+		!sluice_source_has_more(source, subscriber->cursor))
+		send_caught_up(subscriber);
+}
+
+void
+sluice_delivery_send(SluiceSubscriber *subscriber, int64 now)
+{
+	if (subscriber->tell_standby)
+		send_standby(subscriber);
+	else if (subscriber->tell_active)
+		send_active(subscriber);
+	else
+		deliver(subscriber, now);
+}
