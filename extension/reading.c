@@ -24,7 +24,7 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
-#include "offset_sequence.h"
+#include "offset_column.h"
 #include "protobuf_row.h"
 #include "row_message.h"
 #include "settings.h"
@@ -341,7 +341,7 @@ last_value(SluiceReading *reading)
 {
 	Relation	rel = relation_open(reading->target, NoLock);
 	char	   *why;
-	Oid			sequence = sluice_offset_sequence_find(rel, reading->offset_name, &why);
+	Oid			sequence = sluice_offset_column_find(rel, reading->offset_name, &why);
 	int64		value;
 
 	relation_close(rel, NoLock);
@@ -349,7 +349,7 @@ last_value(SluiceReading *reading)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("rows of relation \"%s\" cannot be ordered: %s", get_rel_name(reading->target), why)));
-	if (!sluice_offset_sequence_read(sequence, &value))
+	if (!sluice_offset_column_try_last(sequence, &value))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not obtain lock on relation \"%s\"", get_rel_name(sequence))));
