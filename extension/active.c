@@ -38,9 +38,14 @@ typedef struct ActiveSlot
 	SluiceActiveReport report;
 } ActiveSlot;
 
+/* Calls of Unsubscribe that ended all calls of a subscription: the last so many of the cluster. */
+#define ENDINGS 256
+
 typedef struct ActiveState
 {
 	LWLock	   *lock;
+	pg_atomic_uint64 nendings;	/* ever; written under the lock */
+	uint64		endings[ENDINGS];	/* keys */
 	pg_atomic_uint64 keys[SLUICE_ACTIVE_SLOTS]; /* 0: free */
 	ActiveSlot	slots[SLUICE_ACTIVE_SLOTS];
 } ActiveState;
@@ -75,6 +80,7 @@ active_startup(void)
 	if (!found)
 	{
 		memset(active_state, 0, sizeof(ActiveState));
+		pg_atomic_init_u64(&active_state->nendings, 0);
 		active_state->lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
 		for (int i = 0; i < SLUICE_ACTIVE_SLOTS; i++)
 		{
@@ -267,9 +273,43 @@ sluice_active_unsubscribe(int32 subscription, uint64 epoch)
 		pg_atomic_write_u32(&active_state->slots[index].unsubscribe, 1);
 		found = true;
 	}
+	if (epoch == 0)
+	{
+		uint64		n = pg_atomic_read_u64(&active_state->nendings);
+
+		active_state->endings[n % ENDINGS] = active_key(subscription);
+		pg_atomic_write_u64(&active_state->nendings, n + 1);
+	}
 	LWLockRelease(active_state->lock);
-	if (found)
+	if (found || epoch == 0)
 		sluice_shared_workers_wake(MyDatabaseId);
+	return found;
+}
+
+uint64
+sluice_active_endings(void)
+{
+	return active_state == NULL ? 0 : pg_atomic_read_u64(&active_state->nendings);
+}
+
+bool
+sluice_active_was_ended(int32 subscription, uint64 *since)
+{
+	uint64		key = active_key(subscription);
+	bool		found = false;
+	uint64		n;
+
+	if (active_state == NULL || pg_atomic_read_u64(&active_state->nendings) == *since)
+		return false;
+	LWLockAcquire(active_state->lock, LW_SHARED);
+	n = pg_atomic_read_u64(&active_state->nendings);
+	/* Some that nobody has looked at in time are told as if they were of all: a consumer comes again. */
+	if (n - *since > ENDINGS)
+		found = true;
+	for (; !found && *since < n; (*since)++)
+		found = active_state->endings[*since % ENDINGS] == key;
+	*since = n;
+	LWLockRelease(active_state->lock);
 	return found;
 }
 

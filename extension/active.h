@@ -90,7 +90,13 @@ extern bool sluice_active_has_epoch(int32 subscription, uint64 epoch);
  */
 extern PGDLLEXPORT void sluice_active_change_at_commit(int32 subscription);
 
-/* At once: end the call with this epoch (0: any).  True: there is one. */
+/* At once: end the call with this epoch; 0: the active one and all that stand by.  True: one is active. */
 extern PGDLLEXPORT bool sluice_active_unsubscribe(int32 subscription, uint64 epoch);
+
+/* For who stands by and has no slot: how often all calls of some subscription were ended so far, */
+extern PGDLLEXPORT uint64 sluice_active_endings(void);
+
+/* and was it this one's since then?  *since becomes now. */
+extern PGDLLEXPORT bool sluice_active_was_ended(int32 subscription, uint64 *since);
 
 #endif							/* SLUICE_ACTIVE_H */

@@ -22,11 +22,14 @@
 
 #include "horizon.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "common/hashfn.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "offset_column.h"
@@ -76,8 +79,11 @@ struct SluiceHorizon
 	uint32		sequence_hash;	/* in the system cache */
 	Oid		   *relations;		/* ascending: of the target, its partitions, and the tables it is a partition of */
 	int			nrelations;
+	Oid		 sequence_storage;	/* what TRUNCATE ... RESTART IDENTITY gives anew, */
+	uint64		storage;		/* and that of all relations */
 	bool		stale;
-	bool		locked;			/* the sequence was, at the last look */
+	bool		known;			/* the sequence was read */
+	bool		locked;			/* it was not to be had at the last look */
 	int64		final;
 	int64		last_value;
 	Candidate	candidates[CANDIDATES];	/* the older one first */
@@ -161,6 +167,19 @@ collect_relations(Relation rel)
 	return relations;
 }
 
+static Oid
+storage_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			storage;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	storage = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode;
+	ReleaseSysCache(tuple);
+	return storage;
+}
+
 static SluiceHorizon *
 make_horizon(Oid target, Oid sequence, List *relations)
 {
@@ -172,10 +191,14 @@ make_horizon(Oid target, Oid sequence, List *relations)
 	horizon->target = target;
 	horizon->sequence = sequence;
 	horizon->sequence_hash = GetSysCacheHashValue1(SEQRELID, ObjectIdGetDatum(sequence));
+	horizon->sequence_storage = storage_of(sequence);
 	horizon->final = PG_INT64_MIN;
 	horizon->relations = MemoryContextAlloc(context, sizeof(Oid) * list_length(relations));
 	foreach(cell, relations)
+	{
 		horizon->relations[horizon->nrelations++] = lfirst_oid(cell);
+		horizon->storage += hash_bytes_uint32_extended(storage_of(lfirst_oid(cell)), 0);
+	}
 	qsort(horizon->relations, horizon->nrelations, sizeof(Oid), compare_oids);
 	return horizon;
 }
@@ -381,6 +404,11 @@ read_sequence(SluiceHorizon *horizon, int64 now)
 
 	horizon->locked = !sluice_offset_column_try_last(horizon->sequence, &horizon->last_value);
 	AcceptInvalidationMessages();
+	if (horizon->locked && !horizon->known)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on the sequence of the offset column")));
+	horizon->known = true;
 	if (horizon->locked || horizon->stale)
 		return;
 	if (horizon->last_value < known)
@@ -434,6 +462,13 @@ sluice_horizon_relations(SluiceHorizon *horizon, const Oid **relids)
 {
 	*relids = horizon->relations;
 	return horizon->nrelations;
+}
+
+bool
+sluice_horizon_is_restart(const SluiceHorizon *before, const SluiceHorizon *after)
+{
+	return before->target != after->target || before->sequence != after->sequence ||
+		(before->sequence_storage != after->sequence_storage && before->storage != after->storage);
 }
 
 bool

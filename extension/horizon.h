@@ -38,12 +38,18 @@ extern PGDLLEXPORT void sluice_horizon_free(SluiceHorizon *horizon);
 
 /*
  * In a transaction without a snapshot: where is it now?  now is in microseconds of
- * a monotonic clock.  Throws where the table or its sequence is gone.
+ * a monotonic clock.  Throws where the table or its sequence is gone, or the sequence is locked and was never read.
  */
 extern PGDLLEXPORT void sluice_horizon_look(SluiceHorizon *horizon, int64 now, SluiceHorizonState *state);
 
 /* The table and its partitions, to be watched; valid until the next look. */
 extern PGDLLEXPORT int sluice_horizon_relations(SluiceHorizon *horizon, const Oid **relids);
+
+/*
+ * Two of one stream, the second made because the first was stale: do offsets mean other rows now (TRUNCATE ...
+ * RESTART IDENTITY, another table)?  A setval() backwards is seen by last_value only.
+ */
+extern PGDLLEXPORT bool sluice_horizon_is_restart(const SluiceHorizon *before, const SluiceHorizon *after);
 
 /* Has something of the table changed (ALTER, new partitions, ALTER SEQUENCE), so that it is to be made anew? */
 extern PGDLLEXPORT bool sluice_horizon_is_stale(const SluiceHorizon *horizon);

@@ -112,6 +112,8 @@ unordered_because(Oid sequence)
 					   name, (long long) form->seqcache, name);
 	else if (form->seqincrement < 1)
 		why = psprintf("sequence %s counts down: ALTER SEQUENCE %s INCREMENT BY 1", name, name);
+	else if (form->seqmin < 1)
+		why = psprintf("sequence %s can give out offsets below 1: ALTER SEQUENCE %s MINVALUE 1", name, name);
 	else if (form->seqcycle)
 		why = psprintf("sequence %s begins anew at its end (CYCLE): ALTER SEQUENCE %s NO CYCLE", name, name);
 	ReleaseSysCache(tuple);
@@ -192,7 +194,7 @@ read_last(Relation rel)
 	header = (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, FirstOffsetNumber));
 	data = (Form_pg_sequence_data) ((char *) header + header->t_hoff);
 	/* One that is to begin (again) somewhere has not given that out yet. */
-	last = data->is_called || data->last_value == PG_INT64_MIN ? data->last_value : data->last_value - 1;
+	last = data->is_called ? data->last_value : data->last_value - 1;
 	UnlockReleaseBuffer(buffer);
 	return last;
 }
@@ -230,11 +232,23 @@ int64
 sluice_offset_column_origin(Oid sequence)
 {
 	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
-	int64		minimum;
+	int64		origin;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for sequence %u", sequence);
-	minimum = ((Form_pg_sequence) GETSTRUCT(tuple))->seqmin;
+	origin = ((Form_pg_sequence) GETSTRUCT(tuple))->seqmin - 1;
 	ReleaseSysCache(tuple);
-	return minimum > PG_INT64_MIN ? minimum - 1 : minimum;
+	return origin;
+}
+
+/*
+ * Behind the last one of those before it, not right before the first row itself: a transaction under way may bring
+ * one in between.
+ */
+char *
+sluice_offset_column_since(const char *table, const char *offset, const char *received_at)
+{
+	return psprintf("SELECT pg_catalog.max(%2$s) FROM %1$s WHERE %3$s OPERATOR(pg_catalog.<) $1 AND %2$s OPERATOR(pg_catalog.<) "
+					"coalesce((SELECT pg_catalog.min(%2$s) FROM %1$s WHERE %3$s OPERATOR(pg_catalog.>=) $1), 9223372036854775807)",
+					table, offset, received_at);
 }

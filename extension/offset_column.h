@@ -28,4 +28,10 @@ extern bool sluice_offset_column_try_last(Oid sequence, int64 *last);
 /* The position before every offset that the sequence can give out. */
 extern int64 sluice_offset_column_origin(Oid sequence);
 
+/*
+ * A query for the offset behind which rows come that were received at time $1 or later, of a table and columns whose
+ * names are quoted.  NULL: there is no row before them.
+ */
+extern char *sluice_offset_column_since(const char *table, const char *offset, const char *received_at);
+
 #endif							/* SLUICE_OFFSET_COLUMN_H */

@@ -337,25 +337,20 @@ sluice_reading_payload(SluiceReading *reading, int64 offset, uint8 **payload, si
 	return true;
 }
 
-/* The last value of the offset column's sequence. */
+/* The position before all rows. */
 static int64
-last_value(SluiceReading *reading)
+origin(SluiceReading *reading)
 {
 	Relation	rel = relation_open(reading->target, NoLock);
 	char	   *why;
 	Oid			sequence = sluice_offset_column_find(rel, reading->offset_name, &why);
-	int64		value;
 
 	relation_close(rel, NoLock);
 	if (!OidIsValid(sequence))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("rows of relation \"%s\" cannot be ordered: %s", get_rel_name(reading->target), why)));
-	if (!sluice_offset_column_try_last(sequence, &value))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("could not obtain lock on relation \"%s\"", get_rel_name(sequence))));
-	return value;
+	return sluice_offset_column_origin(sequence);
 }
 
 bool
@@ -366,19 +361,17 @@ sluice_reading_offset_at(SluiceReading *reading, int64 time, int64 *offset)
 	SluiceActing acting;
 	bool		isnull;
 	int			result;
-	Datum		first;
+	Datum		last;
 
 	if (reading->received_column == NULL)
 		return false;
 	lock_target(reading->target);
-	/* Before the table: what is put in meanwhile must not be passed. */
-	*offset = last_value(reading);
+	*offset = origin(reading);
 	begin_acting(reading, &acting);
 	start_timeout();
 	PG_TRY();
 	{
-		result = SPI_execute_with_args(psprintf("SELECT pg_catalog.min(%s) FROM %s WHERE %s OPERATOR(pg_catalog.>=) $1",
-												reading->offset_column, reading->table, reading->received_column),
+		result = SPI_execute_with_args(sluice_offset_column_since(reading->table, reading->offset_column, reading->received_column),
 									   1, types, values, NULL, true, 1);
 	}
 	PG_CATCH();
@@ -390,9 +383,9 @@ sluice_reading_offset_at(SluiceReading *reading, int64 time, int64 *offset)
 	stop_timeout();
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args returned %d", result);
-	first = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	last = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
-		*offset = DatumGetInt64(first) - 1;
+		*offset = DatumGetInt64(last);
 	end_acting(&acting);
 	return true;
 }

@@ -60,7 +60,7 @@ extern PGDLLEXPORT bool sluice_reading_payload(SluiceReading *reading, int64 off
 extern PGDLLEXPORT void sluice_reading_append(SluiceBuffer *rows, int64 offset, const uint8 *payload, size_t length,
 											  int64 redrive, uint32 attempts);
 
-/* The offset before the first row that was received at this time (microseconds since 1970) or later.  False: no column keeps received_at. */
+/* The position from which on rows come that were received at this time (microseconds since 1970) or later.  False: no column keeps received_at. */
 extern PGDLLEXPORT bool sluice_reading_offset_at(SluiceReading *reading, int64 time, int64 *offset);
 
 #endif							/* SLUICE_READING_H */

@@ -116,8 +116,8 @@ typedef struct SluiceRedriven
 	size_t		length;
 } SluiceRedriven;
 
-/* Those above id after, ascending, at most max.  Returns how many. */
-extern PGDLLEXPORT int sluice_subscription_redriven(int32 id, int64 after, SluiceRedriven *redriven, int max);
+/* The first ones by id, without those with these ids, at most max.  Returns how many. */
+extern PGDLLEXPORT int sluice_subscription_redriven(int32 id, const int64 *without, int nwithout, SluiceRedriven *redriven, int max);
 
 /* The consumer has done with a redriven letter (done), or could not: it is open again, with the reason. */
 extern PGDLLEXPORT void sluice_subscription_settle_redriven(int32 id, int64 letter, bool done, const char *reason);

@@ -100,8 +100,7 @@ since_query(SluiceStream *stream)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("target of stream \"%s\" does not keep when its rows were received", stream->name),
 				 errhint("Name a column with sluice.alter_stream(..., envelope_columns => '{\"received_at\": ...}').")));
-	return psprintf("SELECT coalesce((SELECT %1$s - 1 FROM %3$s WHERE %2$s >= $1 ORDER BY %1$s LIMIT 1), "
-					"(SELECT max(%1$s) FROM %3$s))", offset, quote_identifier(received_at), table);
+	return sluice_offset_column_since(table, offset, quote_identifier(received_at));
 }
 
 /*

@@ -88,16 +88,20 @@ sluice_subscription_letter_write(const SluiceSubscription *subscription, int64 o
 }
 
 int
-sluice_subscription_redriven(int32 id, int64 after, SluiceRedriven *redriven, int max)
+sluice_subscription_redriven(int32 id, const int64 *without, int nwithout, SluiceRedriven *redriven, int max)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4OID, INT8OID, INT4OID};
-	Datum		values[] = {Int32GetDatum(id), Int64GetDatum(after), Int32GetDatum(max)};
+	Oid			types[] = {INT4OID, INT8ARRAYOID, INT4OID};
+	Datum		values[] = {Int32GetDatum(id), (Datum) 0, Int32GetDatum(max)};
+	Datum	   *ids = palloc(sizeof(Datum) * (nwithout + 1));
 	int			n;
 
+	for (int i = 0; i < nwithout; i++)
+		ids[i] = Int64GetDatum(without[i]);
 	begin_command();
+	values[1] = PointerGetDatum(construct_array(ids, nwithout, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	n = (int) sluice_catalog_execute_kept(&plan, "SELECT id, \"offset\", payload FROM sluice.dead_letters "
-										  "WHERE subscription = $1 AND id > $2 AND state = 'redelivery' ORDER BY id LIMIT $3",
+										  "WHERE subscription = $1 AND id <> ALL ($2) AND state = 'redelivery' ORDER BY id LIMIT $3",
 										  lengthof(types), types, values, NULL, SPI_OK_SELECT);
 	for (int i = 0; i < n; i++)
 	{

@@ -122,6 +122,8 @@ sluice_delivery_end(SluiceSubscriber *subscriber, const SluiceRefusal *refusal)
 	/* Without a record to say it with, the call's next one is. */
 	if (record == NULL)
 		return;
+	if (sluice_delivery_is_unsaved(subscriber))
+		(void) sluice_delivery_save(subscriber, sluice_settlement_clock());
 	deactivate(subscriber);
 	sluice_refuse_for(delivery->network, &record->record, refusal);
 }
@@ -132,6 +134,18 @@ sluice_delivery_retry(SluiceSubscriber *subscriber, int64 now)
 	subscriber->retry_at = now + (RETRY_US << subscriber->retries);
 	if (subscriber->retries < RETRY_DOUBLINGS)
 		subscriber->retries++;
+}
+
+void
+sluice_delivery_failed(SluiceSubscriber *subscriber, const SluiceFailure *failure, int64 now)
+{
+	/* Somebody has locked what is wanted: that is no news. */
+	if (subscriber->retries == 0 && failure->sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+		ereport(WARNING,
+				(errcode(failure->sqlstate),
+				 errmsg("could not serve a consumer of stream %d: %s", subscriber->source->stream_id, failure->message)));
+	subscriber->delivery->suspects_drop = true;
+	sluice_delivery_retry(subscriber, now);
 }
 
 /* ---- arrivals ---- */
@@ -206,8 +220,7 @@ join_all(SluiceDelivery *delivery, int64 now)
 static bool
 save_due(const SluiceSubscriber *subscriber, int64 now)
 {
-	return (subscriber->acknowledged > subscriber->row.position || subscriber->ndone_redriven > 0) &&
-		now >= subscriber->acknowledged_at + SAVE_DELAY_US;
+	return sluice_delivery_is_unsaved(subscriber) && now >= subscriber->acknowledged_at + SAVE_DELAY_US;
 }
 
 /* False: it is gone. */
@@ -285,7 +298,7 @@ next_of(const SluiceSubscriber *subscriber, int64 now)
 		next = Min(next, subscriber->resume_at);
 	else if (subscriber->phase == SLUICE_PHASE_DELIVERING && subscriber->pulls.first != NULL)
 		next = Min(next, sluice_source_due(subscriber->source));
-	if (subscriber->acknowledged > subscriber->row.position || subscriber->ndone_redriven > 0)
+	if (sluice_delivery_is_unsaved(subscriber))
 		next = Min(next, subscriber->acknowledged_at + SAVE_DELAY_US);
 	return next;
 }

@@ -46,8 +46,8 @@ sluice_delivery_begin(SluiceSubscriber *subscriber)
 	subscriber->resume_at = 0;
 	subscriber->count = 0;
 	subscriber->has_redriven = subscriber->durable;
-	subscriber->redriven = 0;
-	subscriber->ndone_redriven = 0;
+	subscriber->nletters = subscriber->ndone_letters;
+	subscriber->restarts = subscriber->source->restarts;
 	subscriber->report_due = true;
 	if (subscriber->slot >= 0)
 		sluice_active_set_epoch(subscriber->slot, subscriber->row.epoch);
@@ -64,6 +64,7 @@ source_fits(Activation *activation, int64 position)
 	char	   *why;
 
 	activation->refused = true;
+	sluice_source_soil(source);
 	switch (sluice_source_look(source, activation->now, &why))
 	{
 		case SLUICE_SOURCE_READY:
@@ -132,12 +133,28 @@ dropped(void)
 	return &refusal;
 }
 
+static const SluiceRefusal *
+unsubscribed(void)
+{
+	static SluiceRefusal refusal;
+
+	refusal = sluice_delivery_refusal(SLUICE_STATUS_ABORTED, "UNSUBSCRIBED", "the subscription was ended by Unsubscribe");
+	return &refusal;
+}
+
 void
 sluice_delivery_activate(SluiceSubscriber *subscriber, int64 now)
 {
 	Activation	activation = {.subscriber = subscriber,.now = now};
 	SluiceFailure failure;
 
+	if (subscriber->durable && sluice_active_was_ended(subscriber->row.id, &subscriber->endings))
+		subscriber->unsubscribed = true;
+	if (subscriber->unsubscribed)
+	{
+		sluice_delivery_end(subscriber, unsubscribed());
+		return;
+	}
 	if (!claim(subscriber))
 	{
 		subscriber->tell_standby = subscriber->tell_standby || !subscriber->told_standby;
@@ -146,9 +163,8 @@ sluice_delivery_activate(SluiceSubscriber *subscriber, int64 now)
 	}
 	if (!sluice_attempt(activate_step, &activation, &failure))
 	{
-		subscriber->delivery->suspects_drop = true;
 		(void) sluice_source_failed(subscriber->source, now);
-		sluice_delivery_retry(subscriber, now);
+		sluice_delivery_failed(subscriber, &failure, now);
 	}
 	else if (activation.lock == SLUICE_SUBSCRIPTION_BUSY)
 		sluice_delivery_retry(subscriber, now);
@@ -194,19 +210,22 @@ sluice_delivery_look_for_changes(SluiceSubscriber *subscriber, int64 now)
 {
 	Activation	look = {.subscriber = subscriber};
 	SluiceFailure failure;
-	SluiceRefusal refusal;
 	bool		unsubscribe;
 	uint64		changes = sluice_active_changes(subscriber->slot, &unsubscribe);
 
 	if (unsubscribe)
 	{
-		refusal = sluice_delivery_refusal(SLUICE_STATUS_ABORTED, "UNSUBSCRIBED", "the subscription was ended by Unsubscribe");
-		sluice_delivery_end(subscriber, &refusal);
+		sluice_delivery_end(subscriber, unsubscribed());
 		return;
 	}
 	if (changes == subscriber->changes || subscriber->phase == SLUICE_PHASE_STANDBY)
 		return;
-	if (!sluice_attempt(look_step, &look, &failure) || look.lock == SLUICE_SUBSCRIPTION_BUSY)
+	if (!sluice_attempt(look_step, &look, &failure))
+	{
+		sluice_delivery_failed(subscriber, &failure, now);
+		return;
+	}
+	if (look.lock == SLUICE_SUBSCRIPTION_BUSY)
 	{
 		sluice_delivery_retry(subscriber, now);
 		return;
@@ -257,8 +276,8 @@ settle_up(SluiceSubscriber *subscriber, int64 now)
 
 	if (subscriber->slot < 0 || subscriber->phase == SLUICE_PHASE_STANDBY || subscriber->delivery->give_up)
 		return true;
-	if ((subscriber->acknowledged > subscriber->row.position || subscriber->ndone_redriven > 0) &&
-		!sluice_delivery_save(subscriber, now) && subscriber->retries < LEAVE_RETRIES)
+	if (subscriber->retries < LEAVE_RETRIES &&
+		(subscriber->advances.first != NULL || (sluice_delivery_is_unsaved(subscriber) && !sluice_delivery_save(subscriber, now))))
 		return false;
 	if (!subscriber->leaving->graceful && !subscriber->delivery->drain && subscriber->count > 0 && !subscriber->row.at_most_once)
 		(void) sluice_attempt(lose_step, &loss, &failure);
@@ -286,8 +305,6 @@ sluice_delivery_leave(SluiceSubscriber *subscriber, int64 now)
 	delivery->count--;
 	if (subscriber->in_flight != NULL)
 		pfree(subscriber->in_flight);
-	if (subscriber->done_redriven != NULL)
-		pfree(subscriber->done_redriven);
 	pfree(subscriber);
 	sluice_delivery_answer(delivery, record, SLUICE_OPENED);
 	return true;

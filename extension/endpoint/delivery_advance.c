@@ -21,6 +21,7 @@ typedef struct Step
 {
 	SluiceSubscriber *subscriber;
 	const SluiceAdvance *advance;
+	int64		now;
 	SluiceSubscriptionLock lock;
 	SluiceSubscription row;
 	bool		refused;
@@ -60,18 +61,48 @@ drop_in_flight(SluiceSubscriber *subscriber, int64 through)
 	}
 }
 
+/* Of the letters in flight; -1: it is none of them, or was acknowledged before. */
+static int
+find_letter(const SluiceSubscriber *subscriber, int64 id)
+{
+	for (int i = subscriber->ndone_letters; i < subscriber->nletters; i++)
+		if (subscriber->letters[i] == id)
+			return i;
+	return -1;
+}
+
 static void
 note_redriven(SluiceSubscriber *subscriber, const SluiceAdvance *advance)
 {
-	Size		size;
+	for (uint32 i = 0; i < advance->nredriven; i++)
+	{
+		int			found = find_letter(subscriber, advance->redriven[i]);
+		int			to = subscriber->ndone_letters;
 
-	if (advance->nredriven == 0)
-		return;
-	size = sizeof(int64) * (subscriber->ndone_redriven + advance->nredriven);
-	subscriber->done_redriven = subscriber->done_redriven == NULL ? MemoryContextAlloc(TopMemoryContext, size) :
-		repalloc(subscriber->done_redriven, size);
-	memcpy(subscriber->done_redriven + subscriber->ndone_redriven, advance->redriven, sizeof(int64) * advance->nredriven);
-	subscriber->ndone_redriven += advance->nredriven;
+		if (found < 0)
+			continue;
+		subscriber->letters[found] = subscriber->letters[to];
+		subscriber->letters[to] = advance->redriven[i];
+		subscriber->ndone_letters++;
+	}
+}
+
+/* They are in their rows now, and there is room for others. */
+static void
+forget_letters(SluiceSubscriber *subscriber, int first, int n)
+{
+	subscriber->nletters -= n;
+	memmove(subscriber->letters + first, subscriber->letters + first + n, sizeof(int64) * (subscriber->nletters - first));
+	subscriber->has_redriven = subscriber->has_redriven || n > 0;
+}
+
+static void
+forget_done_letters(SluiceSubscriber *subscriber)
+{
+	int			n = subscriber->ndone_letters;
+
+	subscriber->ndone_letters = 0;
+	forget_letters(subscriber, 0, n);
 }
 
 static void
@@ -87,7 +118,7 @@ acknowledge(Step *step, int64 now)
 											 "offset " INT64_FORMAT " was not sent, and cannot be acknowledged", advance->offset));
 	else
 	{
-		if (subscriber->acknowledged == subscriber->row.position && subscriber->ndone_redriven == 0)
+		if (!sluice_delivery_is_unsaved(subscriber))
 			subscriber->acknowledged_at = now;
 		subscriber->acknowledged = Max(subscriber->acknowledged, advance->offset);
 		note_redriven(subscriber, advance);
@@ -96,18 +127,25 @@ acknowledge(Step *step, int64 now)
 }
 
 static void
+write_down(Step *step)
+{
+	SluiceSubscriber *subscriber = step->subscriber;
+
+	sluice_subscription_advance(&step->row, subscriber->acknowledged);
+	for (int i = 0; i < subscriber->ndone_letters; i++)
+		sluice_subscription_settle_redriven(step->row.id, subscriber->letters[i], true, NULL);
+}
+
+static void
 save_step(void *argument)
 {
 	Step	   *step = argument;
-	SluiceSubscriber *subscriber = step->subscriber;
 
 	/* Flushed at the end of the turn, together with others. */
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (!lock(step))
 		return;
-	sluice_subscription_advance(&step->row, subscriber->acknowledged);
-	for (int i = 0; i < subscriber->ndone_redriven; i++)
-		sluice_subscription_settle_redriven(step->row.id, subscriber->done_redriven[i], true, NULL);
+	write_down(step);
 }
 
 bool
@@ -120,8 +158,7 @@ sluice_delivery_save(SluiceSubscriber *subscriber, int64 now)
 		return true;
 	if (!sluice_attempt(save_step, &step, &failure))
 	{
-		subscriber->delivery->suspects_drop = true;
-		sluice_delivery_retry(subscriber, now);
+		sluice_delivery_failed(subscriber, &failure, now);
 		return false;
 	}
 	if (step.lock != SLUICE_SUBSCRIPTION_LOCKED)
@@ -130,7 +167,7 @@ sluice_delivery_save(SluiceSubscriber *subscriber, int64 now)
 		return false;
 	}
 	subscriber->row = step.row;
-	subscriber->ndone_redriven = 0;
+	forget_done_letters(subscriber);
 	subscriber->report_due = true;
 	return true;
 }
@@ -143,6 +180,7 @@ start_step(void *argument)
 	Step	   *step = argument;
 	SluiceSubscriber *subscriber = step->subscriber;
 	const SluiceToken *token = &step->advance->token;
+	char	   *why;
 
 	step->row = subscriber->row;
 	step->lock = SLUICE_SUBSCRIPTION_LOCKED;
@@ -165,7 +203,11 @@ start_step(void *argument)
 		case SLUICE_TOKEN_GOOD:
 			break;
 	}
-	if (token->offset > Max(subscriber->source->state.last_value, 0))
+	/* The consumer's position may be newer than our last look. */
+	sluice_source_soil(subscriber->source);
+	if (sluice_source_look(subscriber->source, step->now, &why) != SLUICE_SOURCE_READY)
+		refuse(step, sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "the stream was changed, open the call again"));
+	else if (token->offset > Max(subscriber->source->state.last_value, 0))
 		refuse(step, sluice_delivery_refusal(SLUICE_STATUS_OUT_OF_RANGE, "BEYOND_END",
 											 "position " INT64_FORMAT " is above the last offset, " INT64_FORMAT,
 											 token->offset, subscriber->source->state.last_value));
@@ -206,17 +248,22 @@ is_in_flight(const SluiceSubscriber *subscriber, int64 offset)
 	return low < subscriber->count && subscriber->in_flight[(subscriber->first + low) & (subscriber->room - 1)] == offset;
 }
 
+/* A row that is gone by now leaves no letter; one that cannot be read now must not be passed without one. */
 void
 sluice_delivery_bury(SluiceSubscriber *subscriber, SluiceSubscription *row, int64 offset, const char *reason)
 {
-	char	   *why;
+	char	   *why = NULL;
 	SluiceReading *reading = NULL;
 	uint8	   *payload = NULL;
 	size_t		length = 0;
 
 	if (sluice_source_look(subscriber->source, 0, &why) == SLUICE_SOURCE_READY)
 		reading = sluice_source_reading(subscriber->source, subscriber->encoding, &why);
-	if (reading == NULL || !sluice_reading_payload(reading, offset, &payload, &length))
+	if (reading == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("row " INT64_FORMAT " cannot be read for its dead letter: %s", offset, why != NULL ? why : "the table was dropped")));
+	if (!sluice_reading_payload(reading, offset, &payload, &length))
 		payload = NULL;
 	sluice_subscription_bury(row, offset, payload, length, reason);
 }
@@ -235,7 +282,7 @@ nack_step(void *argument)
 		sluice_subscription_settle_redriven(step->row.id, advance->redrive, false, advance->reason);
 		return;
 	}
-	sluice_subscription_advance(&step->row, subscriber->acknowledged);
+	write_down(step);
 	step->counted = subscriber->in_flight[subscriber->first] == advance->offset;
 	if (!step->counted)
 		sluice_subscription_restart(&step->row, step->row.position);
@@ -250,8 +297,12 @@ nacked(Step *step, int64 now)
 	int64		delay = step->row.retry_delay;
 
 	if (step->advance->redrive != 0)
+	{
+		forget_letters(subscriber, find_letter(subscriber, step->advance->redrive), 1);
 		return;
+	}
 	subscriber->row = step->row;
+	forget_done_letters(subscriber);
 	sluice_delivery_begin(subscriber);
 	for (int i = 1; i < step->row.attempts && delay < RETRY_DELAY_MAX_MS; i++)
 		delay *= 2;
@@ -308,7 +359,12 @@ run_step(Step *step, void (*function) (void *), int64 now)
 
 	if (step->refused)
 		return true;
-	if (sluice_attempt(function, step, &failure) && step->lock == SLUICE_SUBSCRIPTION_LOCKED)
+	if (!sluice_attempt(function, step, &failure))
+	{
+		sluice_delivery_failed(step->subscriber, &failure, now);
+		return false;
+	}
+	if (step->lock == SLUICE_SUBSCRIPTION_LOCKED)
 		return true;
 	if (step->lock == SLUICE_SUBSCRIPTION_MISSING)
 	{
@@ -344,7 +400,8 @@ take(Step *step, int64 now)
 		case SLUICE_ADVANCE_NACK:
 			check_nack(step);
 			/* Done with already, as far as this consumer said itself. */
-			if (step->advance->redrive == 0 && step->advance->offset <= subscriber->acknowledged)
+			if (step->advance->redrive != 0 ? find_letter(subscriber, step->advance->redrive) < 0 :
+				step->advance->offset <= subscriber->acknowledged)
 				return true;
 			if (!run_step(step, nack_step, now))
 				return false;
@@ -362,7 +419,7 @@ sluice_delivery_advance(SluiceSubscriber *subscriber, int64 now)
 
 	while ((record = subscriber->advances.first) != NULL)
 	{
-		Step		step = {.subscriber = subscriber,.advance = record->advance};
+		Step		step = {.subscriber = subscriber,.advance = record->advance,.now = now};
 
 		if (!take(&step, now))
 			return;

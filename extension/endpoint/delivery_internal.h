@@ -44,6 +44,9 @@ typedef struct SluiceConsumerQueue
 /* Epochs of a call that acknowledgements on their way may still name. */
 #define SLUICE_EPOCHS 16
 
+/* Letters that were put back and are in flight, at most. */
+#define SLUICE_LETTERS 100
+
 /* A call of Subscribe. */
 typedef struct SluiceSubscriber
 {
@@ -57,6 +60,8 @@ typedef struct SluiceSubscriber
 	SluiceSubscription row;		/* durable: as of when it was locked last */
 	int			slot;			/* in shared memory; -1: none */
 	uint64		changes;		/* of the slot, that were looked at */
+	uint64		endings;		/* by Unsubscribe, that were looked at */
+	bool		unsubscribed;	/* by one of them */
 	SluiceConsumerQueue pulls;
 	SluiceConsumerQueue advances;	/* not taken yet: their row is busy */
 	SluiceConsumerRecord *leaving;
@@ -80,9 +85,10 @@ typedef struct SluiceSubscriber
 	size_t		first;
 	size_t		count;
 	bool		has_redriven;	/* letters may be there that were not sent */
-	int64		redriven;		/* the last one sent */
-	int64	   *done_redriven;	/* acknowledged, not yet in their rows */
-	int			ndone_redriven;
+	int64		letters[SLUICE_LETTERS];	/* those that were sent: first the ones that are acknowledged and not yet in their rows */
+	int			nletters;
+	int			ndone_letters;
+	uint32		restarts;		/* of the source */
 	SluiceActiveReport report;
 	bool		report_due;
 } SluiceSubscriber;
@@ -119,6 +125,17 @@ extern void sluice_delivery_end(SluiceSubscriber *subscriber, const SluiceRefusa
 
 /* Something that may pass: try again after a while. */
 extern void sluice_delivery_retry(SluiceSubscriber *subscriber, int64 now);
+
+/* The transaction for it has failed: why, once for each time that it begins to fail; try again after a while. */
+extern void sluice_delivery_failed(SluiceSubscriber *subscriber, const SluiceFailure *failure, int64 now);
+
+/* Was something acknowledged that is not written down? */
+static inline bool
+sluice_delivery_is_unsaved(const SluiceSubscriber *subscriber)
+{
+	return subscriber->slot >= 0 && subscriber->phase != SLUICE_PHASE_STANDBY &&
+		(subscriber->acknowledged > subscriber->row.position || subscriber->ndone_letters > 0);
+}
 
 /* ---- delivery_join.c ---- */
 

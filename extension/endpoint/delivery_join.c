@@ -27,6 +27,7 @@ typedef struct Joining
 	SluiceSource *source;		/* joined, and to be left where it is refused */
 	SluiceEncoding encoding;
 	bool		durable;
+	uint64		endings;		/* before it was looked up */
 	SluiceSubscription row;
 } Joining;
 
@@ -89,6 +90,7 @@ prepare_source(Joining *joining, SluiceStream *stream)
 	char	   *why;
 
 	joining->source = sluice_source_join(stream->id);
+	sluice_source_soil(joining->source);
 	switch (sluice_source_look(joining->source, 0, &why))
 	{
 		case SLUICE_SOURCE_READY:
@@ -121,7 +123,6 @@ offset_at(Joining *joining, int64 *position)
 	SluiceReading *reading;
 	char	   *why;
 
-	/* Rows that are not final yet may be of that time as well: not past them. */
 	reading = sluice_source_reading(joining->source, joining->wish->encoding, &why);
 	if (!sluice_reading_offset_at(reading, joining->wish->since, position))
 	{
@@ -129,7 +130,6 @@ offset_at(Joining *joining, int64 *position)
 												"the stream keeps no time of receipt: name a column for received_at in its envelope_columns"));
 		return false;
 	}
-	*position = Max(Min(*position, joining->source->state.final), 0);
 	return true;
 }
 
@@ -223,6 +223,7 @@ add_subscriber(SluiceDelivery *delivery, const Joining *joining)
 	subscriber->durable = joining->durable;
 	subscriber->row = joining->row;
 	subscriber->slot = -1;
+	subscriber->endings = joining->endings;
 	joining->sender->consumer = subscriber;
 	joining->sender->stream_id = joining->source->stream_id;
 	dlist_push_tail(&delivery->subscribers, &subscriber->node);
@@ -236,6 +237,7 @@ sluice_delivery_join(SluiceDelivery *delivery, SluiceConsumerRecord *record)
 	Joining		joining = {.sender = sender,.wish = sender->wish,.durable = sender->wish->subscription[0] != '\0'};
 	SluiceFailure failure;
 
+	joining.endings = sluice_active_endings();
 	if (atomic_load(&sender->gone))
 		joining.refusal = sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "the client has left");
 	else if (!sluice_attempt(join_step, &joining, &failure))

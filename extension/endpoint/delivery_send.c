@@ -16,8 +16,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Letters that were put back, sent in one message. */
-#define REDRIVEN_MAX 100
+/* Letters that were put back, sent in one message at most. */
+#define REDRIVEN_MAX 16
 
 typedef struct Reading
 {
@@ -33,6 +33,7 @@ typedef struct Reading
 	int			nredriven;
 	SluiceBuffer rows;			/* redriven */
 	bool		unwritable;		/* the encoding fits no more: why */
+	bool		restarted;		/* offsets are not what they were */
 	char		why[256];
 } Reading;
 
@@ -217,10 +218,11 @@ send_redriven(SluiceSubscriber *subscriber, Reading *reading)
 {
 	SluiceBuffer message = {0};
 
-	subscriber->has_redriven = reading->nredriven == REDRIVEN_MAX;
+	subscriber->has_redriven = reading->nredriven > 0;
 	if (reading->nredriven == 0)
 		return;
-	subscriber->redriven = reading->redriven[reading->nredriven - 1].id;
+	for (int i = 0; i < reading->nredriven; i++)
+		subscriber->letters[subscriber->nletters++] = reading->redriven[i].id;
 	reading->token.offset = subscriber->sent;
 	sluice_response_rows(&message, subscriber->row.epoch, subscriber->sent, &reading->token, reading->rows.data, reading->rows.length);
 	send_message(subscriber, &message, reading->nredriven);
@@ -232,10 +234,15 @@ read_redriven(Reading *reading)
 {
 	SluiceSubscriber *subscriber = reading->subscriber;
 
-	reading->nredriven = sluice_subscription_redriven(subscriber->row.id, subscriber->redriven, reading->redriven, REDRIVEN_MAX);
-	for (int i = 0; i < reading->nredriven; i++)
+	int			max = Min(REDRIVEN_MAX, SLUICE_LETTERS - subscriber->nletters);
+	int			n = max == 0 ? 0 : sluice_subscription_redriven(subscriber->row.id, subscriber->letters, subscriber->nletters, reading->redriven, max);
+
+	for (int i = 0; i < n && reading->rows.length < SLUICE_MESSAGE_BYTES; i++)
+	{
 		sluice_reading_append(&reading->rows, reading->redriven[i].offset, reading->redriven[i].payload,
 							  reading->redriven[i].length, reading->redriven[i].id, 0);
+		reading->nredriven++;
+	}
 }
 
 static void
@@ -252,6 +259,11 @@ read_step(void *argument)
 	if (reading->state != SLUICE_SOURCE_READY)
 	{
 		strlcpy(reading->why, why != NULL ? why : "", sizeof(reading->why));
+		return;
+	}
+	if (subscriber->restarts != subscriber->source->restarts || subscriber->cursor > Max(subscriber->source->state.last_value, 0))
+	{
+		reading->restarted = true;
 		return;
 	}
 	if (subscriber->has_redriven)
@@ -289,22 +301,13 @@ end_for(SluiceSubscriber *subscriber, const Reading *reading)
 		refusal = sluice_delivery_refusal(SLUICE_STATUS_NOT_FOUND, "DROPPED", "the stream, or its table, was dropped");
 	else if (reading->state == SLUICE_SOURCE_HELD)
 		refusal = sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "the stream is held: %s", reading->why);
+	else if (reading->restarted)
+		refusal = sluice_delivery_refusal(SLUICE_STATUS_OUT_OF_RANGE, "BEYOND_END",
+										  "the offsets of the stream were begun anew below position " INT64_FORMAT ": set it anew with sluice.seek()",
+										  subscriber->cursor);
 	else
 		refusal = sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE", "%s", reading->why);
 	sluice_delivery_end(subscriber, &refusal);
-}
-
-/* Why rows do not come, once for each time that they do not. */
-static void
-read_failed(SluiceSubscriber *subscriber, const SluiceFailure *failure, int64 now)
-{
-	if (subscriber->retries == 0 && failure->sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
-		ereport(WARNING,
-				(errcode(failure->sqlstate),
-				 errmsg("could not read rows for a consumer of stream %d: %s", subscriber->source->stream_id, failure->message)));
-	subscriber->delivery->suspects_drop = true;
-	(void) sluice_source_failed(subscriber->source, now);
-	sluice_delivery_retry(subscriber, now);
 }
 
 static void
@@ -317,8 +320,11 @@ read_and_send(SluiceSubscriber *subscriber, int64 now)
 	reading->now = now;
 	reading->max_rows = window(subscriber);
 	if (!sluice_attempt(read_step, reading, &failure))
-		read_failed(subscriber, &failure, now);
-	else if (reading->state != SLUICE_SOURCE_READY || reading->unwritable)
+	{
+		(void) sluice_source_failed(subscriber->source, now);
+		sluice_delivery_failed(subscriber, &failure, now);
+	}
+	else if (reading->state != SLUICE_SOURCE_READY || reading->unwritable || reading->restarted)
 		end_for(subscriber, reading);
 	else if (reading->lock != SLUICE_SUBSCRIPTION_LOCKED)
 		sluice_delivery_retry(subscriber, now);

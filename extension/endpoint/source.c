@@ -91,6 +91,12 @@ sluice_source_leave(SluiceSource *source)
 }
 
 void
+sluice_source_soil(SluiceSource *source)
+{
+	source->dirty = true;
+}
+
+void
 sluice_source_soil_all(void)
 {
 	dlist_iter	iter;
@@ -113,16 +119,20 @@ sluice_source_failed(SluiceSource *source, int64 now)
 static bool
 renew_horizon(SluiceSource *source, SluiceStream *stream, char **why)
 {
-	if (source->horizon != NULL && !sluice_horizon_is_stale(source->horizon))
+	SluiceHorizon *before = source->horizon;
+
+	if (before != NULL && !sluice_horizon_is_stale(before))
 		return true;
-	if (source->horizon != NULL)
-		sluice_horizon_free(source->horizon);
-	source->horizon = NULL;
 	source->horizon = sluice_horizon_create(stream->target, stream->offset_column, why);
+	if (before != NULL && source->horizon != NULL && sluice_horizon_is_restart(before, source->horizon))
+		source->restarts++;
+	if (before != NULL)
+		sluice_horizon_free(before);
 	if (source->horizon == NULL)
 		return false;
 	/* Watched first, and looked at then: so nothing is missed in between. */
 	watch_all();
+	source->extract.valid = false;
 	source->dirty = true;
 	return true;
 }

@@ -39,6 +39,7 @@ typedef struct SluiceSource
 	int			users;			/* calls */
 	SluiceHorizon *horizon;		/* NULL: not looked at yet */
 	SluiceHorizonState state;	/* as of the last look */
+	uint32		restarts;		/* how often offsets began to mean other rows */
 	bool		dirty;			/* something may have been written since */
 	int64		looked_at;
 	int64		retry_at;		/* not before that: the last look failed */
@@ -50,6 +51,9 @@ typedef struct SluiceSource
 /* The source of a stream, for one more call. */
 extern SluiceSource *sluice_source_join(int32 stream_id);
 extern void sluice_source_leave(SluiceSource *source);
+
+/* The next look is to be a fresh one. */
+extern void sluice_source_soil(SluiceSource *source);
 
 /* Something that is watched was written: all are to be looked at. */
 extern void sluice_source_soil_all(void);

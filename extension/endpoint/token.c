@@ -15,7 +15,8 @@ sluice_token_make(SluiceToken *token, const uint8 *stream_uid, int64 offset)
 	memcpy(token->stream_uid, stream_uid, SLUICE_UID_SIZE);
 	token->system_identifier = GetSystemIdentifier();
 	token->timeline = GetWALInsertionTimeLine();
-	token->lsn = GetXLogInsertRecPtr();
+	/* All that was handed out is flushed; what is not could be lost, and would make this look like another history. */
+	token->lsn = GetFlushRecPtr(NULL);
 	token->offset = offset;
 }
 

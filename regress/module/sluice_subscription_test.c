@@ -191,17 +191,18 @@ sluice_test_lose(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(subscription.losses);
 }
 
-/* (name, after, max) -> what sluice.redrive() has put back */
+/* (name, without, max) -> what sluice.redrive() has put back */
 Datum
 sluice_test_redriven(PG_FUNCTION_ARGS)
 {
 	SluiceSubscription subscription;
 	SluiceRedriven redriven[10];
 	StringInfoData list;
+	int64		without = PG_GETARG_INT64(1);
 	int			n;
 
 	find(fcinfo, &subscription);
-	n = sluice_subscription_redriven(subscription.id, PG_GETARG_INT64(1), redriven, Min(PG_GETARG_INT32(2), (int) lengthof(redriven)));
+	n = sluice_subscription_redriven(subscription.id, &without, 1, redriven, Min(PG_GETARG_INT32(2), (int) lengthof(redriven)));
 	initStringInfo(&list);
 	for (int i = 0; i < n; i++)
 		appendStringInfo(&list, "%s" INT64_FORMAT ":" INT64_FORMAT ":%.*s", i > 0 ? ", " : "", redriven[i].id,
