@@ -1,4 +1,6 @@
 # Any gRPC client: what is answered, and where the record is afterwards.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -3,6 +3,8 @@
 #
 # The owner's code tries a list of statements wherever it can get code to run,
 # and writes down as whom it ran and which of them succeeded: none may.
+#
+# suites: beside others
 use strict;
 use warnings;
 

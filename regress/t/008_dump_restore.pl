@@ -1,4 +1,6 @@
 # pg_dump and restore keep streams, keys, dead letters and subscriptions with their positions; a restored stream is held until it is resumed.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,5 +1,7 @@
 # Text arrives as it was sent: whatever client_encoding a session has, and in a
 # database that is not UTF-8; what it cannot hold is a dead letter.
+#
+# suites: beside others
 use strict;
 use warnings;
 use utf8;

@@ -1,4 +1,6 @@
 # The tool "sluice send" against the real server: its inputs, its exit status, a crash in mid stream.
+#
+# suites: beside others
 use strict;
 use warnings;
 

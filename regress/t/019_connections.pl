@@ -1,5 +1,7 @@
 # sluice.stat_connections: a row for each open call that sends records, with what
 # it sent and what it was answered; no row of a call or of a worker that is gone.
+#
+# suites: beside others
 use strict;
 use warnings;
 

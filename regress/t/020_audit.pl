@@ -1,5 +1,7 @@
 # sluice.audit: the target against the ledger, while records come in, and after
 # what administrators do to tables.
+#
+# suites: beside others
 use strict;
 use warnings;
 

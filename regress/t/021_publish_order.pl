@@ -1,4 +1,6 @@
 # Publish: records of a producer are stored in their order, in whatever order they become due.
+#
+# suites: beside others
 use strict;
 use warnings;
 

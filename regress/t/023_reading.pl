@@ -1,5 +1,7 @@
 # Rows come out as they went in: a record that was stored as a protobuf message
 # is written as a message of the same meaning, whatever columns held its fields.
+#
+# suites: beside others
 use strict;
 use warnings;
 use utf8;

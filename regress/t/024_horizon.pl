@@ -1,5 +1,7 @@
 # Everything that is committed is read once and in order, while many sessions
 # write: at random speed, rolled back, to savepoints, prepared, into partitions directly.
+#
+# suites: beside others
 use strict;
 use warnings;
 

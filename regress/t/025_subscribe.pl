@@ -1,4 +1,6 @@
 # Subscribe: rows out again, in order, resumable.
+#
+# suites: beside others
 use strict;
 use warnings;
 

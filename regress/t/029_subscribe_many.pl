@@ -1,5 +1,7 @@
 # Subscribers beside each other: on two workers, many of them, one that reads
 # nothing, and beside transactions that do not concern them.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,5 +1,7 @@
 # A standby takes over: positions are there, tokens of what it has are taken, and
 # those of what it lost are refused.
+#
+# suites: beside others
 use strict;
 use warnings;
 

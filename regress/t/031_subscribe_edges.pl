@@ -1,5 +1,7 @@
 # Subscribe where something is in the way: letters in any order, a row that cannot
 # be read, offsets that begin anew, locked rows and sequences, rows of a time.
+#
+# suites: beside others
 use strict;
 use warnings;
 
