@@ -10,7 +10,7 @@ use Sluice qw(wait_until process_is_gone slurp_lines);
 use Subscriber;
 use Test::More;
 
-my $sluice = Sluice->new('main', workers => 2, conf => "sluice.max_in_flight = 20000\nsluice.worker_memory = '8MB'\n");
+my $sluice = Sluice->new('main', workers => 2, conf => "sluice.worker_memory = '8MB'\n");
 my $client = Subscriber->new($sluice);
 
 sub create_stream
