@@ -190,8 +190,7 @@ judge(Subscribe *subscribe, SluiceSubscribing *subscribing, SluiceSubscribingRes
 			sluice_progress_tell(&subscribe->progress, "the server refuses: %s", message);
 			return SLUICE_EXIT_REFUSED;
 		case SLUICE_SUBSCRIBING_FORKED:
-			sluice_progress_tell(&subscribe->progress, "%s%s", message, subscribe->options.into != NULL &&
-								 !subscribe->run.accept_fork ? "; --on-fork accept goes on from the position in sluice_sink.positions" : "");
+			sluice_progress_tell(&subscribe->progress, "%s", message);
 			return SLUICE_EXIT_FENCED;
 		case SLUICE_SUBSCRIBING_GAVE_UP:
 			break;
