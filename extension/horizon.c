@@ -29,7 +29,7 @@
 #include "catalog/pg_inherits.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
-#include "offset_sequence.h"
+#include "offset_column.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/inval.h"
@@ -147,42 +147,18 @@ register_callbacks(void)
 	registered = true;
 }
 
-static char *
-unfit_relation(Relation rel)
-{
-	switch (rel->rd_rel->relkind)
-	{
-		case RELKIND_RELATION:
-		case RELKIND_PARTITIONED_TABLE:
-			return NULL;
-		case RELKIND_VIEW:
-			return psprintf("relation \"%s\" is a view: subscribe to a stream whose target is the table itself",
-							RelationGetRelationName(rel));
-		case RELKIND_FOREIGN_TABLE:
-			return psprintf("relation \"%s\" is a foreign table, whose rows cannot be ordered here: subscribe where the table is",
-							RelationGetRelationName(rel));
-		default:
-			return psprintf("relation \"%s\" is not a table", RelationGetRelationName(rel));
-	}
-}
-
 /*
  * All that may be locked by those who write rows of the target: its partitions (and other
  * children), where rows are put in directly, and the tables it is a partition of.
  */
-static char *
-collect_relations(Relation rel, List **relations)
+static List *
+collect_relations(Relation rel)
 {
-	ListCell   *cell;
+	List	   *relations = find_all_inheritors(RelationGetRelid(rel), NoLock, NULL);
 
-	*relations = find_all_inheritors(RelationGetRelid(rel), NoLock, NULL);
-	foreach(cell, *relations)
-		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
-			return psprintf("partition \"%s\" of relation \"%s\" is a foreign table, whose rows cannot be ordered here: detach it",
-							get_rel_name(lfirst_oid(cell)), RelationGetRelationName(rel));
 	if (rel->rd_rel->relispartition)
-		*relations = list_concat(*relations, get_partition_ancestors(RelationGetRelid(rel)));
-	return NULL;
+		relations = list_concat(relations, get_partition_ancestors(RelationGetRelid(rel)));
+	return relations;
 }
 
 static SluiceHorizon *
@@ -208,7 +184,6 @@ SluiceHorizon *
 sluice_horizon_create(Oid target, const char *offset_column, char **why)
 {
 	SluiceHorizon *horizon = NULL;
-	List	   *relations = NIL;
 	Oid			sequence = InvalidOid;
 	Relation	rel;
 	uint64		changes_before;
@@ -224,16 +199,13 @@ sluice_horizon_create(Oid target, const char *offset_column, char **why)
 	}
 	changes_before = changes;
 	rel = relation_open(target, NoLock);
-	*why = unfit_relation(rel);
-	if (*why == NULL && offset_column == NULL)
+	if (offset_column == NULL)
 		*why = pstrdup("the stream has no offset column: name one with sluice.alter_stream(..., offset_column => ...)");
-	if (*why == NULL)
-		sequence = sluice_offset_sequence_find(rel, offset_column, why);
-	if (*why == NULL)
-		*why = collect_relations(rel, &relations);
-	if (*why == NULL)
+	else
+		sequence = sluice_offset_column_find(rel, offset_column, why);
+	if (OidIsValid(sequence))
 	{
-		horizon = make_horizon(target, sequence, relations);
+		horizon = make_horizon(target, sequence, collect_relations(rel));
 		horizon->stale = changes != changes_before;
 		dlist_push_tail(&all_horizons, &horizon->node);
 	}
@@ -407,7 +379,7 @@ read_sequence(SluiceHorizon *horizon, int64 now)
 {
 	int64		known = horizon->ncandidates > 0 ? horizon->candidates[horizon->ncandidates - 1].last_value : horizon->final;
 
-	horizon->locked = !sluice_offset_sequence_read(horizon->sequence, &horizon->last_value);
+	horizon->locked = !sluice_offset_column_try_last(horizon->sequence, &horizon->last_value);
 	AcceptInvalidationMessages();
 	if (horizon->locked || horizon->stale)
 		return;

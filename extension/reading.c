@@ -24,7 +24,7 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
-#include "offset_sequence.h"
+#include "offset_column.h"
 #include "protobuf_row.h"
 #include "row_message.h"
 #include "settings.h"
@@ -67,6 +67,7 @@ typedef struct Receiver
 	SluiceBuffer *rows;
 	int64	   *offsets;		/* NULL: payloads alone are wanted */
 	int			max_rows;
+	SluiceNacked nacked;
 	size_t		enough;			/* length of rows from which on no more are taken */
 	int			nrows;
 	bool		more;			/* than were taken */
@@ -160,7 +161,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	write_payload(receiver->reading, slot->tts_values + 1, slot->tts_isnull + 1, receiver->rows);
 	if (receiver->offsets != NULL)
 	{
-		sluice_row_message_end(receiver->rows, begin, offset, 0, 0);
+		sluice_row_message_end(receiver->rows, begin, offset, 0, offset == receiver->nacked.offset ? receiver->nacked.attempts : 0);
 		receiver->offsets[receiver->nrows] = offset;
 	}
 	check_room(receiver->rows);
@@ -301,12 +302,13 @@ read_range(SluiceReading *reading, int64 after, int64 through, int64 max_rows, R
 
 int
 sluice_reading_read(SluiceReading *reading, int64 after, int64 through, int max_rows, size_t max_bytes,
-					SluiceBuffer *rows, int64 *offsets, bool *complete)
+					SluiceNacked nacked, SluiceBuffer *rows, int64 *offsets, bool *complete)
 {
 	Receiver	receiver = make_receiver(reading, rows);
 
 	receiver.offsets = offsets;
 	receiver.max_rows = max_rows;
+	receiver.nacked = nacked;
 	receiver.enough = rows->length + Max(max_bytes, 1);
 	/* One row more tells whether there are more. */
 	read_range(reading, after, through, (int64) max_rows + 1, &receiver);
@@ -341,7 +343,7 @@ last_value(SluiceReading *reading)
 {
 	Relation	rel = relation_open(reading->target, NoLock);
 	char	   *why;
-	Oid			sequence = sluice_offset_sequence_find(rel, reading->offset_name, &why);
+	Oid			sequence = sluice_offset_column_find(rel, reading->offset_name, &why);
 	int64		value;
 
 	relation_close(rel, NoLock);
@@ -349,7 +351,7 @@ last_value(SluiceReading *reading)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("rows of relation \"%s\" cannot be ordered: %s", get_rel_name(reading->target), why)));
-	if (!sluice_offset_sequence_read(sequence, &value))
+	if (!sluice_offset_column_try_last(sequence, &value))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not obtain lock on relation \"%s\"", get_rel_name(sequence))));

@@ -37,6 +37,13 @@ extern PGDLLEXPORT SluiceEncoding sluice_reading_encoding(const SluiceReading *r
 /* The table, the stream's settings, or its owner have changed: make it anew. */
 extern PGDLLEXPORT bool sluice_reading_is_stale(const SluiceReading *reading);
 
+/* A row that was nacked before: so often. */
+typedef struct SluiceNacked
+{
+	int64		offset;			/* 0: there is none */
+	uint32		attempts;
+} SluiceNacked;
+
 /*
  * In a transaction, which is to be ended afterwards: the rows with after < offset <=
  * through, at most max_rows, appended to rows until that has max_bytes more (one row is always taken).  Their
@@ -44,7 +51,7 @@ extern PGDLLEXPORT bool sluice_reading_is_stale(const SluiceReading *reading);
  * Throws what SELECT throws.
  */
 extern PGDLLEXPORT int sluice_reading_read(SluiceReading *reading, int64 after, int64 through, int max_rows, size_t max_bytes,
-										   SluiceBuffer *rows, int64 *offsets, bool *complete);
+										   SluiceNacked nacked, SluiceBuffer *rows, int64 *offsets, bool *complete);
 
 /* The payload of the one row with this offset, palloc'ed; false: it is not there. */
 extern PGDLLEXPORT bool sluice_reading_payload(SluiceReading *reading, int64 offset, uint8 **payload, size_t *length);

@@ -9,7 +9,9 @@ each with a name and a TCP connection of its own.
 
 Steps
   {"do": "open", "call": NAME, "address": A, "subscribe": {"stream": S, "subscription": N, "create": true, ...}}
-        the members are those of sluice.v1.Subscribe, enums by their names
+        the members are those of sluice.v1.Subscribe, enums by their names; "deaf": true: nothing is read
+        before the step "listen"
+  {"do": "listen", "call": NAME}
   {"do": "start", "call": NAME, "epoch": E, "token": {...}, "accept_fork": false}
   {"do": "ack", "call": NAME, "epoch": E, "offset": N, "redriven": [N, ...]}
   {"do": "nack", "call": NAME, "epoch": E, "offset": N, "redrive": N, "reason": R}
@@ -17,8 +19,8 @@ Steps
   {"do": "read", "call": NAME, "timeout": S}
         the next event: {"standby": {}}, {"active": {}}, {"rows": {}}, {"caught_up": {}},
         {"status": CODE, "reason": R, "details": D} or {"silence": S}
-  {"do": "collect", "call": NAME, "through": N, "timeout": S, "ack": BOOL}
-        rows until that offset, or something else comes: their offsets, payloads and epoch together
+  {"do": "collect", "call": NAME, "through": N, "timeout": S, "ack": BOOL, "bare": BOOL}
+        rows until that offset, or something else comes: their offsets, payloads (not if bare) and epoch together
   {"do": "unsubscribe", "call": NAME, "address": A, "request": {"subscription": N, "drop": BOOL, "epoch": E}}
 """
 
@@ -76,13 +78,17 @@ def response_event(response):
 class Call:
     """One call on a connection of its own; what comes in is kept until it is read."""
 
-    def __init__(self, address):
+    def __init__(self, address, deaf):
         self.channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self.requests = queue.Queue()
         self.events = queue.Queue()
         stub = self.channel.stream_stream(SERVICE + "Subscribe", request_serializer=pb.SubscribeRequest.SerializeToString,
                                           response_deserializer=pb.SubscribeResponse.FromString)
         self.call = stub(iter(self.requests.get, None), wait_for_ready=True, timeout=300)
+        if not deaf:
+            self.listen()
+
+    def listen(self):
         threading.Thread(target=self.receive, daemon=True).start()
 
     def receive(self):
@@ -116,8 +122,12 @@ class Player:
     def do_open(self, step):
         given = {name: ENUMS[name].Value(value) if name in ENUMS else value
                  for name, value in step.get("subscribe", {}).items()}
-        call = self.calls[step["call"]] = Call(step["address"])
+        call = self.calls[step["call"]] = Call(step["address"], step.get("deaf"))
         call.requests.put(pb.SubscribeRequest(subscribe=pb.Subscribe(**given)))
+        return {}
+
+    def do_listen(self, step):
+        self.call_of(step).listen()
         return {}
 
     def do_start(self, step):
@@ -154,7 +164,7 @@ class Player:
         return self.call_of(step).next_event(step.get("timeout", 10))
 
     def do_collect(self, step):
-        told = {"offsets": [], "payloads": [], "epoch": "0", "gaps": 0}
+        told = {"offsets": [], "payloads": [], "attempts": [], "epoch": "0", "gaps": 0}
         last = None
         while not told["offsets"] or told["offsets"][-1] < step["through"]:
             event = self.call_of(step).next_event(step.get("timeout", 10))
@@ -168,7 +178,9 @@ class Player:
             told["epoch"] = rows["epoch"]
             told["token"] = rows["token"]
             told["offsets"] += [row["offset"] for row in rows["rows"]]
-            told["payloads"] += [row["payload"] for row in rows["rows"]]
+            if not step.get("bare"):
+                told["payloads"] += [row["payload"] for row in rows["rows"]]
+            told["attempts"] += [row["attempts"] for row in rows["rows"]]
             last = told["offsets"][-1]
             if step.get("ack"):
                 self.do_ack({"call": step["call"], "epoch": rows["epoch"], "offset": last})

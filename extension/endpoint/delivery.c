@@ -165,6 +165,8 @@ sluice_delivery_add(SluiceDelivery *delivery, SluiceRecord *first)
 			break;
 		case SLUICE_LEAVE:
 			subscriber->leaving = record;
+			subscriber->retry_at = 0;
+			subscriber->retries = 0;
 			break;
 		default:
 			elog(FATAL, "unexpected record of kind %d", first->kind);
@@ -212,16 +214,13 @@ save_due(const SluiceSubscriber *subscriber, int64 now)
 static bool
 serve(SluiceSubscriber *subscriber, int64 now)
 {
-	if (subscriber->leaving == NULL && now < subscriber->retry_at)
+	if (now < subscriber->retry_at)
 		return true;
 	subscriber->retry_at = 0;
 	if (subscriber->advances.first != NULL)
 		sluice_delivery_advance(subscriber, now);
 	if (subscriber->leaving != NULL)
-	{
-		sluice_delivery_leave(subscriber, now);
-		return false;
-	}
+		return !sluice_delivery_leave(subscriber, now);
 	if (subscriber->phase == SLUICE_PHASE_ENDED || subscriber->delivery->drain)
 		return true;
 	if (subscriber->phase == SLUICE_PHASE_STANDBY)
@@ -272,11 +271,9 @@ next_of(const SluiceSubscriber *subscriber, int64 now)
 {
 	int64		next = PG_INT64_MAX;
 
-	if (subscriber->leaving != NULL)
-		return now;
 	if (subscriber->retry_at > now)
 		return subscriber->retry_at;
-	if (subscriber->advances.first != NULL)
+	if (subscriber->leaving != NULL || subscriber->advances.first != NULL)
 		return now;
 	if (subscriber->phase == SLUICE_PHASE_ENDED)
 		return next;

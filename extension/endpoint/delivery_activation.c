@@ -14,6 +14,9 @@
 #include "epoch.h"
 #include "utils/timestamp.h"
 
+/* With the delays of sluice_delivery_retry(), somewhat more than a second. */
+#define LEAVE_RETRIES 6
+
 /* Of the epochs of an ephemeral subscription, which has no row to count them. */
 static uint64 ephemeral_epoch;
 
@@ -230,35 +233,46 @@ static void
 lose_step(void *argument)
 {
 	Activation *activation = argument;
-	uint64		epoch = activation->subscriber->row.epoch;
+	SluiceSubscriber *subscriber = activation->subscriber;
+	uint64		epoch = subscriber->row.epoch;
 
 	look_step(activation);
-	if (activation->lock == SLUICE_SUBSCRIPTION_LOCKED && activation->row.epoch == epoch)
-		sluice_subscription_lose(&activation->row);
+	if (activation->lock != SLUICE_SUBSCRIPTION_LOCKED || activation->row.epoch != epoch)
+		return;
+	sluice_subscription_lose(&activation->row);
+	if (activation->row.max_losses > 0 && activation->row.losses >= activation->row.max_losses)
+		sluice_delivery_bury(subscriber, &activation->row, subscriber->in_flight[subscriber->first],
+							 psprintf("%d consumers in a row were lost with it", activation->row.losses));
 }
 
-/* What the consumer acknowledged before it left counts; that it was lost with rows in flight does, too. */
-static void
+/*
+ * What the consumer acknowledged before it left counts; that it was lost with rows in flight does, too.
+ * False: somebody has the row, who may have it for long: it is tried some times.
+ */
+static bool
 settle_up(SluiceSubscriber *subscriber, int64 now)
 {
 	Activation	loss = {.subscriber = subscriber};
 	SluiceFailure failure;
 
 	if (subscriber->slot < 0 || subscriber->phase == SLUICE_PHASE_STANDBY || subscriber->delivery->give_up)
-		return;
-	if (subscriber->acknowledged > subscriber->row.position || subscriber->ndone_redriven > 0)
-		(void) sluice_delivery_save(subscriber, now);
+		return true;
+	if ((subscriber->acknowledged > subscriber->row.position || subscriber->ndone_redriven > 0) &&
+		!sluice_delivery_save(subscriber, now) && subscriber->retries < LEAVE_RETRIES)
+		return false;
 	if (!subscriber->leaving->graceful && !subscriber->delivery->drain && subscriber->count > 0 && !subscriber->row.at_most_once)
 		(void) sluice_attempt(lose_step, &loss, &failure);
+	return true;
 }
 
-void
+bool
 sluice_delivery_leave(SluiceSubscriber *subscriber, int64 now)
 {
 	SluiceDelivery *delivery = subscriber->delivery;
 	SluiceConsumerRecord *record;
 
-	settle_up(subscriber, now);
+	if (!settle_up(subscriber, now))
+		return false;
 	if (subscriber->slot >= 0)
 		sluice_active_release(subscriber->slot);
 	while ((record = sluice_delivery_unqueue(&subscriber->advances)) != NULL)
@@ -276,4 +290,5 @@ sluice_delivery_leave(SluiceSubscriber *subscriber, int64 now)
 		pfree(subscriber->done_redriven);
 	pfree(subscriber);
 	sluice_delivery_answer(delivery, record, SLUICE_OPENED);
+	return true;
 }

@@ -206,11 +206,9 @@ is_in_flight(const SluiceSubscriber *subscriber, int64 offset)
 	return low < subscriber->count && subscriber->in_flight[(subscriber->first + low) & (subscriber->room - 1)] == offset;
 }
 
-/* It was the last attempt, or that of a row which is gone by now. */
-static void
-bury(Step *step)
+void
+sluice_delivery_bury(SluiceSubscriber *subscriber, SluiceSubscription *row, int64 offset, const char *reason)
 {
-	SluiceSubscriber *subscriber = step->subscriber;
 	char	   *why;
 	SluiceReading *reading = NULL;
 	uint8	   *payload = NULL;
@@ -218,9 +216,9 @@ bury(Step *step)
 
 	if (sluice_source_look(subscriber->source, 0, &why) == SLUICE_SOURCE_READY)
 		reading = sluice_source_reading(subscriber->source, subscriber->encoding, &why);
-	if (reading == NULL || !sluice_reading_payload(reading, step->advance->offset, &payload, &length))
+	if (reading == NULL || !sluice_reading_payload(reading, offset, &payload, &length))
 		payload = NULL;
-	sluice_subscription_bury(&step->row, step->advance->offset, payload, length, step->advance->reason);
+	sluice_subscription_bury(row, offset, payload, length, reason);
 }
 
 static void
@@ -242,7 +240,7 @@ nack_step(void *argument)
 	if (!step->counted)
 		sluice_subscription_restart(&step->row, step->row.position);
 	else if (sluice_subscription_attempt(&step->row, advance->offset) >= step->row.max_attempts)
-		bury(step);
+		sluice_delivery_bury(subscriber, &step->row, advance->offset, advance->reason);
 }
 
 static void

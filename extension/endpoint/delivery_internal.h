@@ -136,8 +136,8 @@ extern void sluice_delivery_begin(SluiceSubscriber *subscriber);
 /* Others have changed the subscription. */
 extern void sluice_delivery_look_for_changes(SluiceSubscriber *subscriber, int64 now);
 
-/* The call is over: everything of it is given back. */
-extern void sluice_delivery_leave(SluiceSubscriber *subscriber, int64 now);
+/* The call is over: everything of it is given back.  False: not yet, what it has acknowledged cannot be written down now. */
+extern bool sluice_delivery_leave(SluiceSubscriber *subscriber, int64 now);
 
 /* ---- delivery_advance.c ---- */
 
@@ -145,6 +145,9 @@ extern void sluice_delivery_advance(SluiceSubscriber *subscriber, int64 now);
 
 /* Write down what was acknowledged.  False: it could not be done now. */
 extern bool sluice_delivery_save(SluiceSubscriber *subscriber, int64 now);
+
+/* In a transaction that has locked the row: this row of the stream is given up, and becomes a dead letter. */
+extern void sluice_delivery_bury(SluiceSubscriber *subscriber, SluiceSubscription *row, int64 offset, const char *reason);
 
 /* ---- delivery_send.c ---- */
 

@@ -38,6 +38,15 @@ typedef struct Reading
 
 /* ---- what may be sent ---- */
 
+/* The row behind the position, where it was nacked before and is to be sent now. */
+static SluiceNacked
+nacked(const SluiceSubscriber *subscriber)
+{
+	if (subscriber->row.attempts == 0 || subscriber->row.attempt_offset <= subscriber->cursor)
+		return (SluiceNacked) {0};
+	return (SluiceNacked) {.offset = subscriber->row.attempt_offset,.attempts = (uint32) subscriber->row.attempts};
+}
+
 static int
 window(const SluiceSubscriber *subscriber)
 {
@@ -265,7 +274,8 @@ read_step(void *argument)
 		if (reading->lock != SLUICE_SUBSCRIPTION_LOCKED || reading->row.epoch != subscriber->row.epoch)
 			return;
 	}
-	reading->extract = sluice_source_extract(subscriber->source, plan, subscriber->cursor, reading->max_rows, SLUICE_MESSAGE_BYTES);
+	reading->extract = sluice_source_extract(subscriber->source, plan, subscriber->cursor, nacked(subscriber),
+											 reading->max_rows, SLUICE_MESSAGE_BYTES);
 	if (subscriber->row.at_most_once && reading->extract->n > 0)
 		sluice_subscription_advance(&reading->row, reading->extract->offsets[reading->extract->n - 1]);
 }
@@ -338,7 +348,7 @@ deliver(SluiceSubscriber *subscriber, int64 now)
 
 	subscriber->resume_at = 0;
 	if (!subscriber->has_redriven && !subscriber->row.at_most_once && sluice_source_due(source) > now)
-		extract = sluice_source_extracted(source, subscriber->encoding, subscriber->cursor, window(subscriber));
+		extract = sluice_source_extracted(source, subscriber->encoding, subscriber->cursor, nacked(subscriber), window(subscriber));
 	if (extract != NULL)
 	{
 		sluice_token_make(&token, source->uid, 0);

@@ -190,16 +190,16 @@ sluice_source_has_more(const SluiceSource *source, int64 after)
 }
 
 const SluiceExtract *
-sluice_source_extracted(const SluiceSource *source, SluiceEncoding encoding, int64 after, int max_rows)
+sluice_source_extracted(const SluiceSource *source, SluiceEncoding encoding, int64 after, SluiceNacked nacked, int max_rows)
 {
 	const SluiceExtract *extract = &source->extract;
 
 	return extract->valid && extract->encoding == encoding && extract->after == after && extract->n <= max_rows &&
-		extract->through > after ? extract : NULL;
+		extract->nacked.offset == nacked.offset && extract->nacked.attempts == nacked.attempts && extract->through > after ? extract : NULL;
 }
 
 const SluiceExtract *
-sluice_source_extract(SluiceSource *source, SluiceReading *reading, int64 after, int max_rows, size_t max_bytes)
+sluice_source_extract(SluiceSource *source, SluiceReading *reading, int64 after, SluiceNacked nacked, int max_rows, size_t max_bytes)
 {
 	SluiceExtract *extract = &source->extract;
 	int64		final = source->state.final;
@@ -208,8 +208,9 @@ sluice_source_extract(SluiceSource *source, SluiceReading *reading, int64 after,
 	extract->valid = false;
 	extract->encoding = sluice_reading_encoding(reading);
 	extract->after = after;
+	extract->nacked = nacked;
 	sluice_buffer_reset(&extract->rows);
-	extract->n = sluice_reading_read(reading, after, final, Min(max_rows, SLUICE_SOURCE_ROWS_MAX), max_bytes,
+	extract->n = sluice_reading_read(reading, after, final, Min(max_rows, SLUICE_SOURCE_ROWS_MAX), max_bytes, nacked,
 									 &extract->rows, extract->offsets, &complete);
 	extract->through = complete ? final : extract->offsets[extract->n - 1];
 	extract->valid = true;

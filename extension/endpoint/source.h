@@ -23,6 +23,7 @@ typedef struct SluiceExtract
 {
 	SluiceEncoding encoding;
 	int64		after;
+	SluiceNacked nacked;
 	int64		through;		/* all rows after `after` up to here are in it */
 	SluiceBuffer rows;
 	int64		offsets[SLUICE_SOURCE_ROWS_MAX];
@@ -84,9 +85,11 @@ extern SluiceReading *sluice_source_reading(SluiceSource *source, SluiceEncoding
 extern bool sluice_source_has_more(const SluiceSource *source, int64 after);
 
 /* The rows that were read last, where they are those and no more than so many; else NULL. */
-extern const SluiceExtract *sluice_source_extracted(const SluiceSource *source, SluiceEncoding encoding, int64 after, int max_rows);
+extern const SluiceExtract *sluice_source_extracted(const SluiceSource *source, SluiceEncoding encoding, int64 after,
+													 SluiceNacked nacked, int max_rows);
 
 /* In a transaction, after a look: read them.  Throws. */
-extern const SluiceExtract *sluice_source_extract(SluiceSource *source, SluiceReading *reading, int64 after, int max_rows, size_t max_bytes);
+extern const SluiceExtract *sluice_source_extract(SluiceSource *source, SluiceReading *reading, int64 after,
+												   SluiceNacked nacked, int max_rows, size_t max_bytes);
 
 #endif							/* SLUICE_SOURCE_H */

@@ -226,7 +226,7 @@ sluice_test_reading_read(PG_FUNCTION_ARGS)
 	bool		nulls[3] = {false, false, false};
 	bool		complete;
 	int			n = sluice_reading_read(reading, PG_GETARG_INT64(0), PG_GETARG_INT64(1), max_rows,
-										PG_GETARG_INT32(3), &rows, offsets, &complete);
+										PG_GETARG_INT32(3), (SluiceNacked) {0}, &rows, offsets, &complete);
 
 	wire.at = (const uint8_t *) rows.data;
 	wire.end = wire.at + rows.length;
@@ -299,7 +299,7 @@ sluice_test_reading_measure(PG_FUNCTION_ARGS)
 		int			n;
 
 		rows.length = 0;
-		n = sluice_reading_read(reading, after, through, max_rows, SIZE_MAX / 2, &rows, offsets, &complete);
+		n = sluice_reading_read(reading, after, through, max_rows, SIZE_MAX / 2, (SluiceNacked) {0}, &rows, offsets, &complete);
 		if (n > 0)
 			after = offsets[n - 1];
 		total += n;

@@ -49,13 +49,15 @@ sub step
 	return $json->decode($answer);
 }
 
-# Begin a call, with the members of Subscribe; nothing is waited for.
+# Begin a call, with the members of Subscribe; nothing is waited for.  deaf: it reads nothing before the step "listen".
 sub begin
 {
 	my ($self, $call, %subscribe) = @_;
 	$subscribe{create} = JSON::PP::true() if delete $subscribe{create};
 	$subscribe{wants_start} = JSON::PP::true() if delete $subscribe{wants_start};
-	$self->step('open', $call, address => $self->{sluice}->address, subscribe => \%subscribe);
+	my $deaf = delete $subscribe{deaf} ? JSON::PP::true() : JSON::PP::false();
+	my $address = delete $subscribe{address} // $self->{sluice}->address;
+	$self->step('open', $call, address => $address, subscribe => \%subscribe, deaf => $deaf);
 }
 
 sub event { my ($self, $call, $timeout) = @_; return $self->step('read', $call, timeout => $timeout // 20) }
@@ -69,11 +71,20 @@ sub open_call
 	return $event->{active} // $event;
 }
 
+# The next event of this kind, or how the call ended; others are passed over.
+sub next_event
+{
+	my ($self, $call, $kind, $timeout) = @_;
+	my $event;
+	do { $event = $self->event($call, $timeout) } until exists $event->{$kind} || exists $event->{status} || exists $event->{silence};
+	return $event->{$kind} // $event;
+}
+
 # Rows up to that offset.
 sub collect
 {
 	my ($self, $call, $through, %step) = @_;
-	$step{ack} = JSON::PP::true() if delete $step{ack};
+	$step{$_} = JSON::PP::true() foreach grep { delete $step{$_} } qw(ack bare);
 	return $self->step('collect', $call, through => $through, timeout => 20, %step);
 }
 

@@ -79,7 +79,9 @@ subtest 'nacks' => sub {
 		do { $event = $client->event('a') } until $event->{active} || $event->{status};
 		$active = $event->{active};
 		is($active->{position}, $attempt < 3 ? 1 : 2, "attempt $attempt");
-		is_deeply($client->collect('a', 5)->{offsets}, [ $attempt < 3 ? (2 .. 5) : (3 .. 5) ], 'they come again');
+		my $rows = $client->collect('a', 5);
+		is_deeply($rows->{offsets}, [ $attempt < 3 ? (2 .. 5) : (3 .. 5) ], 'they come again');
+		is_deeply($rows->{attempts}, [ $attempt < 3 ? ($attempt, 0, 0, 0) : (0, 0, 0) ], '... and tell how often they were given back');
 	}
 	is($sluice->sql(q{SELECT "offset", state, message FROM sluice.dead_letters WHERE stream_name = 'work'}), '2|open|no 3', 'a dead letter');
 	$client->step('ack', 'a', epoch => $active->{epoch}, offset => 5);
@@ -92,6 +94,52 @@ subtest 'nacks' => sub {
 	ok($sluice->wait_sql("SELECT state FROM sluice.dead_letters WHERE id = $id", 'redriven'), '... and done');
 	is($client->finish('a'), 'OK', 'it leaves');
 	is(position('worker'), 5, 'the position');
+};
+
+subtest 'consumers that are lost' => sub {
+	create_stream('deadly');
+	insert('deadly', 1, 5);
+	$sluice->sql("SELECT sluice.create_subscription('victim', 'deadly', max_losses => 3)");
+	foreach my $loss (1 .. 3)
+	{
+		my $active = $client->open_call("v$loss", subscription => 'victim');
+		is($active->{position}, $loss == 1 ? 0 : 1, "consumer $loss");
+		is_deeply($client->collect("v$loss", $loss == 1 ? 5 : 2)->{offsets}, [ $loss == 1 ? (1 .. 5) : 2 ], '... gets rows');
+		$client->step('ack', "v$loss", epoch => $active->{epoch}, offset => 1) if $loss == 1;
+		$client->step('cut', "v$loss");
+		ok($sluice->wait_sql("SELECT losses FROM sluice.subscriptions WHERE name = 'victim'", $loss % 3), '... and is lost');
+	}
+	is($sluice->sql(q{SELECT "offset", state, message FROM sluice.dead_letters WHERE stream_name = 'deadly'}),
+		'2|open|3 consumers in a row were lost with it', 'the row is a dead letter');
+	is($client->open_call('v', subscription => 'victim')->{position}, 2, 'and is passed');
+	is_deeply($client->collect('v', 5)->{offsets}, [ 3 .. 5 ], 'the others come');
+	is($client->finish('v'), 'OK', 'it leaves');
+	is($sluice->sql("SELECT losses FROM sluice.subscriptions WHERE name = 'victim'"), 0, 'gracefully, which is no loss');
+};
+
+subtest 'acknowledged in the transaction of the consumer' => sub {
+	create_stream('bills');
+	insert('bills', 1, 4);
+	my $active = $client->open_call('a', stream => 'bills', subscription => 'biller', create => 1);
+	is_deeply($client->collect('a', 4)->{offsets}, [ 1 .. 4 ], 'rows');
+	$client->begin('b', subscription => 'biller');
+	ok(exists $client->event('b')->{standby}, 'another stands by');
+	my $session = $sluice->node->background_psql('postgres');
+	$session->query_safe($_) foreach 'BEGIN', "SELECT sluice.ack('biller', $active->{epoch}, 2, 0)";
+	$client->step('ack', 'a', epoch => $active->{epoch}, offset => 1);
+	$client->step('half_close', 'a');
+	is_deeply($client->event('b', 0.5), { silence => 0.5 }, 'its open transaction holds the takeover');
+	$session->query_safe('COMMIT');
+	$session->quit;
+	is($client->ending('a'), 'OK', 'the first one has left');
+	my $next = $client->next_event('b', 'active');
+	is($next->{position}, 2, 'the next one goes on behind what was acknowledged');
+	my ($status, undef, $error) = $sluice->try_sql("SELECT sluice.ack('biller', $active->{epoch}, 3, 2)");
+	like($error, qr/this activation of subscription "biller" is over/, 'the first one cannot acknowledge any more');
+	is_deeply($client->collect('b', 4)->{offsets}, [ 3, 4 ], 'rows');
+	$sluice->sql("SELECT sluice.ack('biller', $next->{epoch}, 4, 2)");
+	is(position('biller'), 4, 'the position');
+	is($client->finish('b'), 'OK', 'it leaves');
 };
 
 subtest 'late commits' => sub {
