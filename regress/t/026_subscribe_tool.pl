@@ -230,20 +230,20 @@ subtest 'into a database, each row once' => sub {
 	$sluice->sql('CREATE DATABASE sink');
 	create_stream('ledger');
 	create_sink('ledger');
-	my $writer = insert_meanwhile('ledger', 1, 12000);
 	my $count = 0;
 	foreach my $part (1 .. 5)
 	{
+		my $writer = insert_meanwhile('ledger', 2000 * $part - 1999, 2000 * $part);
 		my $run = begin("into$part", into('ledger'));
 		my $more = $count + (1, 40, 300, 900, 1)[ $part - 1 ];
 		wait_sink("SELECT count(*) >= $more FROM ledger", 't');
 		finish($run, 'KILL');
+		$writer->finish;
 		$count = $sluice->sql('SELECT count(*) FROM ledger', 'sink');
 		is($sluice->sql('SELECT "offset" FROM sluice_sink.positions', 'sink'), $sluice->sql('SELECT max(id) FROM ledger', 'sink'),
 			"run $part, killed: rows and position agree");
 	}
-	$writer->finish;
-	$writer = insert_meanwhile('ledger', 12001, 18000);
+	my $writer = insert_meanwhile('ledger', 10001, 14000);
 	my $first = begin('into_first', into('ledger'));
 	wait_sink("SELECT count(*) > $count FROM ledger", 't');
 	my $second = begin('into_second', into('ledger'));
@@ -251,11 +251,11 @@ subtest 'into a database, each row once' => sub {
 	finish($first, 'KILL');
 	$writer->finish;
 	sink_is_source('ledger', 'the one that stood by brings the rest, none is missing and none twice');
-	$writer = insert_meanwhile('ledger', 18001, 20000);
+	$writer = insert_meanwhile('ledger', 14001, 16000);
 	kill 'KILL', $sluice->workers;
 	$writer->finish;
 	$sluice->wait_connectable;
-	insert('ledger', 20001, 20100);
+	insert('ledger', 16001, 16100);
 	sink_is_source('ledger', 'the worker was killed: it goes on by itself');
 	is(finish($second, 'TERM'), 5, 'a signal ends it');
 	is(position('to_ledger'), $sluice->sql('SELECT "offset" FROM sluice_sink.positions', 'sink'), 'both positions agree');
