@@ -6,10 +6,11 @@ use IPC::Run;
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Sluice qw(slurp_lines wait_until);
+use Subscriber;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-my $sluice = Sluice->new('main');
+my $sluice = Sluice->new('main', conf => "wal_writer_delay = '10s'\n");
 my $json = JSON::PP->new->canonical->allow_nonref;
 my $directory = $PostgreSQL::Test::Utils::tmp_check;
 my @runs;
@@ -272,6 +273,16 @@ subtest 'the server goes and comes back' => sub {
 	my %ids = map { $_ => 1 } ids($run);
 	is(scalar(keys %ids), $sluice->sql('SELECT count(*) FROM events'), '... and has all rows');
 	is(finish($run, 'TERM'), 5, 'a signal ends it');
+};
+
+# A position that a crash takes back would be found to come from commits that were lost, though none was.
+subtest 'tokens name nothing that a crash can take back' => sub {
+	my $client = Subscriber->new($sluice);
+	$client->open_call('a', stream => 'events');
+	$sluice->sql(q{SELECT pg_logical_emit_message(false, 'test', repeat('x', 100000))});
+	my $active = $client->open_call('b', stream => 'events');
+	is($sluice->sql("SELECT $active->{token}{lsn} <= pg_current_wal_flush_lsn() - '0/0'"), 't', 'what they name is on disk');
+	$client->step('cancel', $_) foreach 'a', 'b';
 };
 
 subtest 'what the sink refuses is a dead letter' => sub {
