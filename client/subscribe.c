@@ -68,10 +68,10 @@ static const char contract[] =
 "  0  ended as told (--count, --until-caught-up), and no row was given back\n"
 "  1  wrong usage\n"
 "  2  the same, and some rows were given back\n"
-"  3  gave up: the output, the command or the database failed, or there was no connection\n"
+"  3  gave up: output, command or database failed, no connection, or the last acknowledgements were not confirmed\n"
 "  4  the server refuses: no such stream, no permission, the subscription was ended, ...\n"
 "  5  a signal came; what was taken is done with and acknowledged\n"
-"  6  the position does not fit this server: it has lost commits, or the stream is another one\n";
+"  6  the position does not fit this server: it has lost commits, gave its offsets out anew, or the stream is another one\n";
 
 /* Returns the number of arguments that are no options, or -1: *status is the exit status then. */
 static int
