@@ -187,6 +187,15 @@ def nothing_is_acknowledged_that_was_not_written():
 
 
 @test
+def without_a_standard_output_nothing_is_done_with():
+    with Server(table(10)) as server:
+        command = [SLUICE, "subscribe", f"--server=127.0.0.1:{server.port}", *QUICK, "--subscription=s"]
+        run = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+        equal([run.returncode, server.subscriptions["s"].position], [3, 0], run.stderr)
+        equal(run.stderr, "sluice: gave up: could not write to standard output: Bad file descriptor\n", "message")
+
+
+@test
 def a_reader_that_is_slow_holds_the_server():
     rows = [(n, b'{"x": "' + b"y" * 10000 + b'"}') for n in range(1, 3001)]
     with Server(rows) as server:
