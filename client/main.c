@@ -2,8 +2,10 @@
  * main.c
  *		The tool "sluice": its subcommands.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "buffer_command.h"
@@ -38,11 +40,25 @@ show_usage(FILE *file)
 	fputs("\n\"sluice COMMAND --help\" tells more, \"sluice --version\" the version.\n", file);
 }
 
+/* Where we were started without one of them a connection would get its number: what is then written goes nowhere, with an error. */
+static void
+occupy_standard_files(void)
+{
+	int			file;
+
+	do
+		file = open("/dev/null", O_RDONLY);
+	while (file >= 0 && file <= STDERR_FILENO);
+	if (file >= 0)
+		close(file);
+}
+
 int
 main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
+	occupy_standard_files();
 	for (size_t i = 0; i < NSUBCOMMANDS; i++)
 	{
 		if (strcmp(name, subcommands[i].name) == 0)

@@ -25,6 +25,7 @@ typedef struct Output
 	WriteRow	write;
 	sluice_row	last;
 	size_t		taken;
+	int			error;			/* errno of the first write that failed; 0: none did */
 } Output;
 
 /* JSON may have line breaks between its values; within them they are escapes. */
@@ -129,15 +130,24 @@ sluice_sink_output_encoding(const char *format)
 	return find_format(format)->encoding;
 }
 
+static void
+note_error(Output *output)
+{
+	if (ferror(stdout) && output->error == 0)
+		output->error = errno != 0 ? errno : EIO;
+}
+
 static bool
 take(SluiceSink *sink, const sluice_row *row)
 {
 	Output	   *output = (Output *) sink;
 
+	errno = 0;
 	output->write(row);
+	note_error(output);
 	output->last = *row;
 	output->taken++;
-	return !ferror(stdout);
+	return output->error == 0;
 }
 
 static SluiceSinkOutcome
@@ -146,10 +156,12 @@ settle(SluiceSink *sink, SluiceSinkVerdict *verdict)
 	Output	   *output = (Output *) sink;
 
 	errno = 0;
-	if (fflush(stdout) != 0 || ferror(stdout))
+	fflush(stdout);
+	note_error(output);
+	if (output->error != 0)
 	{
 		snprintf(verdict->message, sizeof(verdict->message), "could not write to standard output: %s",
-				 strerror(errno != 0 ? errno : EIO));
+				 strerror(output->error));
 		return SLUICE_SINK_FAILED;
 	}
 	verdict->done = output->last;

@@ -196,7 +196,10 @@ typedef struct sluice_delivery
 typedef void (*sluice_delivery_callback) (void *argument, const sluice_delivery *delivery);
 SLUICE_API void sluice_options_on_delivery(sluice_options *options, sluice_delivery_callback callback, void *argument);
 
-/* What happens to the connection and to the buffer, for a log.  Called by threads of the library; text is good for the call.  It must not call anything of the producer. */
+/*
+ * What happens to the connection and to the buffer, for a log.  Called by threads of the library, perhaps before open
+ * returns, and never once close has returned; text is good for the call.  It must not call anything of the producer or consumer.
+ */
 typedef enum sluice_level
 {
 	SLUICE_LEVEL_INFO = 0,
@@ -373,7 +376,7 @@ typedef struct sluice_row
  * The next row, or event.  payload is good until the next call of this for the same consumer, or
  * sluice_consumer_close(); the rest of *row may be copied, and is what ack and nack look at.
  * timeout in milliseconds, -1: for ever, 0: only what is there.  One thread at a time.
- * ERROR_TIMEOUT: there is none yet (nor a connection perhaps: see the statistics).  ERROR_MEMORY.  ERROR_CLOSED: after
+ * ERROR_TIMEOUT: there is none yet (nor a connection perhaps: see the statistics).  ERROR_MEMORY.  ERROR_INVALID: row is NULL.  ERROR_CLOSED: after
  * sluice_consumer_stop(), or it is being closed.  Errors that do not go away, each with a sentence in
  * sluice_consumer_message(): ERROR_DROPPED (also where there is no such subscription and the option create is off), ERROR_ENDED,
  * ERROR_UNSUITABLE, ERROR_BEYOND_END (sluice.seek() on the server sets it right), ERROR_FORKED, ERROR_REPLACED, ERROR_PROTOCOL.
@@ -423,7 +426,7 @@ typedef enum sluice_answer
 	SLUICE_ANSWER_STOP			/* not done with; end */
 } sluice_answer;
 
-/* reason: for NACK, may be left as it is. */
+/* *reason is NULL; for NACK it may be set to a text, which is looked at as soon as the callback has returned. */
 typedef sluice_answer (*sluice_row_callback) (void *argument, const sluice_row *row, const char **reason);
 
 /*
@@ -451,16 +454,16 @@ typedef struct sluice_consumption
 	uint64_t	connections;	/* connections opened */
 } sluice_consumption;
 
-/* size: sizeof(sluice_consumption), so that a later library may know more. */
+/* size: sizeof(sluice_consumption), so that a later library may know more.  Any thread. */
 SLUICE_API void sluice_consumer_statistics(sluice_consumer *consumer, sluice_consumption *statistics, size_t size);
 
-/* What is wrong, or was last, as a sentence; "" as soon as it is connected again.  Copied into message. */
+/* What is wrong, or was last, as a sentence; "" as soon as it is connected again.  Copied into message.  Any thread. */
 SLUICE_API void sluice_consumer_message(sluice_consumer *consumer, char *message, size_t message_size);
 
 /*
  * Leave: what was acknowledged is sent, and the server confirms it, within timeout milliseconds (-1: for ever, 0:
- * not at all); the next consumer begins at once.  ERROR_TIMEOUT: it was not confirmed, rows acknowledged
- * last may come again.  The consumer is gone whatever is returned, but for ERROR_CLOSED: it is NULL, or was opened by the process
+ * not at all); the next consumer begins at once.  ERROR_TIMEOUT: it was not confirmed (without a connection that is
+ * known at once), rows acknowledged last may come again.  The consumer is gone whatever is returned, but for ERROR_CLOSED: it is NULL, or was opened by the process
  * that this one is a child of.  A thread that waits in sluice_consumer_next() returns before, with ERROR_CLOSED;
  * no other call may be under way or begin.
  */

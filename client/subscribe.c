@@ -68,10 +68,10 @@ static const char contract[] =
 "  0  ended as told (--count, --until-caught-up), and no row was given back\n"
 "  1  wrong usage\n"
 "  2  the same, and some rows were given back\n"
-"  3  gave up: the output, the command or the database failed, or there was no connection\n"
+"  3  gave up: output, command or database failed, no connection, or the last acknowledgements were not confirmed\n"
 "  4  the server refuses: no such stream, no permission, the subscription was ended, ...\n"
 "  5  a signal came; what was taken is done with and acknowledged\n"
-"  6  the position does not fit this server: it has lost commits, or the stream is another one\n";
+"  6  the position does not fit this server: it has lost commits, gave its offsets out anew, or the stream is another one\n";
 
 /* Returns the number of arguments that are no options, or -1: *status is the exit status then. */
 static int
@@ -190,8 +190,7 @@ judge(Subscribe *subscribe, SluiceSubscribing *subscribing, SluiceSubscribingRes
 			sluice_progress_tell(&subscribe->progress, "the server refuses: %s", message);
 			return SLUICE_EXIT_REFUSED;
 		case SLUICE_SUBSCRIBING_FORKED:
-			sluice_progress_tell(&subscribe->progress, "%s%s", message, subscribe->options.into != NULL &&
-								 !subscribe->run.accept_fork ? "; --on-fork accept goes on from the position in sluice_sink.positions" : "");
+			sluice_progress_tell(&subscribe->progress, "%s", message);
 			return SLUICE_EXIT_FENCED;
 		case SLUICE_SUBSCRIBING_GAVE_UP:
 			break;

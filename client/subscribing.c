@@ -142,6 +142,16 @@ end(SluiceSubscribing *subscribing, SluiceSubscribingResult result, const char *
 	snprintf(subscribing->message, sizeof(subscribing->message), "%.690s", message);
 }
 
+/* Only a sink that keeps the position sends the token that can be found so. */
+static void
+end_forked(SluiceSubscribing *subscribing, const char *message)
+{
+	char		text[700];
+
+	snprintf(text, sizeof(text), "%.600s; --on-fork accept goes on from the position in sluice_sink.positions", message);
+	end(subscribing, SLUICE_SUBSCRIBING_FORKED, text);
+}
+
 static void
 end_with_error(SluiceSubscribing *subscribing, int error)
 {
@@ -156,6 +166,8 @@ end_with_error(SluiceSubscribing *subscribing, int error)
 			end(subscribing, SLUICE_SUBSCRIBING_STOPPED, "");
 			break;
 		case SLUICE_ERROR_FORKED:
+			end_forked(subscribing, message);
+			break;
 		case SLUICE_ERROR_REPLACED:
 		case SLUICE_ERROR_BEYOND_END:
 			end(subscribing, SLUICE_SUBSCRIBING_FORKED, message);

@@ -56,6 +56,7 @@ struct SluiceInbox
 	sluice_encoding encoding;
 	SluiceReplies replies;
 
+	int64_t		owed;			/* acknowledged through here on a connection that was lost; 0: the server has it */
 	int64_t		taken;			/* the last offset that was handed out, or the position */
 	bool		knows;			/* there is such a one */
 	uint64_t	number;
@@ -207,6 +208,8 @@ activate(SluiceInbox *inbox, const SluiceResponse *response)
 	inbox->given_back = false;
 	inbox->awaits_start = inbox->settings->wants_start;
 	inbox->taken = response->offset;
+	if (response->offset >= inbox->owed)
+		inbox->owed = 0;
 	inbox->knows = true;
 	sluice_replies_begin(&inbox->replies, response->offset);
 	inbox->counted.activations++;
@@ -285,6 +288,8 @@ sluice_inbox_lost(SluiceInbox *inbox, int64_t *resume)
 
 	pthread_mutex_lock(&inbox->lock);
 	make_void(inbox);
+	if (inbox->replies.acked_any && inbox->replies.acked > inbox->owed)
+		inbox->owed = inbox->replies.acked;
 	inbox->epoch = 0;
 	inbox->given_back = false;
 	inbox->awaits_start = false;
@@ -462,6 +467,8 @@ sluice_inbox_ack(SluiceInbox *inbox, const sluice_row *row)
 		bool		had = inbox->replies.has_ack;
 
 		sluice_replies_ack(&inbox->replies, row->redrive != 0 ? row->previous : row->offset, row->number);
+		if (inbox->replies.acked >= inbox->owed)
+			inbox->owed = 0;
 		if (inbox->replies.has_ack && (!had || !lies_ready(inbox)))
 			make_ready(inbox);
 	}
@@ -528,12 +535,12 @@ sluice_inbox_start(SluiceInbox *inbox, const sluice_row *active, const sluice_to
 /* ---- for those who ask ---- */
 
 bool
-sluice_inbox_owes(SluiceInbox *inbox)
+sluice_inbox_owes(SluiceInbox *inbox, bool left)
 {
 	bool		owes;
 
 	pthread_mutex_lock(&inbox->lock);
-	owes = inbox->replies.acked_any;
+	owes = inbox->owed > 0 || (inbox->replies.acked_any && !left);
 	pthread_mutex_unlock(&inbox->lock);
 	return owes;
 }

@@ -60,8 +60,11 @@ extern void sluice_inbox_stop(SluiceInbox *inbox);
 /* stop(), and wait until nobody is in next(). */
 extern void sluice_inbox_close(SluiceInbox *inbox);
 
-/* Was anything acknowledged in the present activation? */
-extern bool sluice_inbox_owes(SluiceInbox *inbox);
+/*
+ * Was anything acknowledged of which the server did not say that it has it?  left: it has said so of the present
+ * activation.  Of those before only a later position tells.
+ */
+extern bool sluice_inbox_owes(SluiceInbox *inbox, bool left);
 
 /* All but state, attempts and connections. */
 extern void sluice_inbox_fill(SluiceInbox *inbox, sluice_consumption *statistics);

@@ -56,6 +56,14 @@ give_up_code(SluiceSubscriber *subscriber, int code)
 	return give_up(subscriber, SLUICE_SUBSCRIBER_AGAIN, "%s", sluice_error_text(code));
 }
 
+/* Where there is no call. */
+static SluiceSubscriberStep
+done(SluiceSubscriber *subscriber)
+{
+	subscriber->confirmed = !sluice_inbox_owes(subscriber->inbox, false);
+	return SLUICE_SUBSCRIBER_DONE;
+}
+
 /* ---- connect ---- */
 
 static bool
@@ -74,7 +82,7 @@ step_connect(SluiceSubscriber *subscriber)
 	SluiceError error = {""};
 
 	if (is_stopping(subscriber))
-		return SLUICE_SUBSCRIBER_DONE;
+		return done(subscriber);
 	subscriber->opened = false;
 	subscriber->achieved = false;
 	subscriber->cancelled = false;
@@ -323,7 +331,7 @@ static SluiceSubscriberStep
 step_waiting(SluiceSubscriber *subscriber)
 {
 	if (is_stopping(subscriber))
-		return SLUICE_SUBSCRIBER_DONE;
+		return done(subscriber);
 	if (sluice_channel_next(subscriber->channel, subscriber->deadline) == SLUICE_CHANNEL_TIMEOUT)
 		return SLUICE_SUBSCRIBER_CONNECT;
 	return SLUICE_SUBSCRIBER_WAITING;
@@ -333,7 +341,7 @@ static SluiceSubscriberStep
 step_resting(SluiceSubscriber *subscriber)
 {
 	if (is_stopping(subscriber))
-		return SLUICE_SUBSCRIBER_DONE;
+		return done(subscriber);
 	sluice_channel_next(subscriber->channel, SLUICE_NEVER);
 	return SLUICE_SUBSCRIBER_RESTING;
 }
@@ -429,7 +437,6 @@ create(const SluiceSettings *settings, SluiceInbox *inbox)
 		return NULL;
 	subscriber->settings = settings;
 	subscriber->inbox = inbox;
-	subscriber->confirmed = true;
 	atomic_init(&subscriber->stopping, false);
 	sem_init(&subscriber->started, 0, 0);
 	sem_init(&subscriber->woken, 0, 0);

@@ -139,7 +139,7 @@ sluice_subscriber_ended(SluiceSubscriber *subscriber)
 
 	if (atomic_load(&subscriber->stopping))
 	{
-		subscriber->confirmed = (!subscriber->cancelled && end->status == 0) || !sluice_inbox_owes(subscriber->inbox);
+		subscriber->confirmed = !sluice_inbox_owes(subscriber->inbox, !subscriber->cancelled && end->status == 0);
 		return SLUICE_SUBSCRIBER_DONE;
 	}
 	subscriber->resumes = sluice_inbox_lost(subscriber->inbox, &subscriber->resume) != NULL;

@@ -813,6 +813,27 @@ def closing_where_nobody_confirms_takes_its_time():
 
 
 @test
+def closing_does_not_vouch_for_what_a_lost_connection_may_have_taken_along():
+    with Server(table(6)) as server:
+        with Run(address(server), "subscription=s", "backoff_first=30 s") as run:
+            run.take(6)
+            run.command("ack 3")
+            server.wait(lambda: server.subscriptions["s"].position == 3, "acknowledged")
+            server.usual = Behaviour(at_open=AWAY)
+            server.end_calls(AWAY)
+            run.wait_state(WAITING)
+            holds(run.close(10000, TIMEOUT) < 0.9, "at once, and nobody has confirmed it")
+        server.usual = Behaviour()
+        with Run(address(server), "subscription=s", *QUICK) as run:
+            run.take(3)
+            run.command("ack 3")
+            server.wait(lambda: server.subscriptions["s"].position == 6, "acknowledged")
+            server.end_calls(AWAY)
+            wait_until(lambda: run.stats()["activations"] == 2, "active again")
+            run.close()
+
+
+@test
 def stopping_is_quick_in_every_state():
     with Server(table(3)) as server:
         with Run(address(server)) as run:

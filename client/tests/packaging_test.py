@@ -99,15 +99,18 @@ def c_and_cxx_programs_are_built_with_it_and_run():
 
 
 @test
-def the_example_of_the_documentation_is_a_program():
+def the_examples_of_the_documentation_are_programs():
     with open(f"{SOURCES}/libsluice.md", encoding="utf-8") as file:
         programs = re.findall(r"^```c\n(.*?)^```$", file.read(), re.M | re.S)
-    equal(len(programs), 1, "programs")
-    with tempfile.TemporaryDirectory() as directory:
-        with open(f"{directory}/agent.c", "w", encoding="utf-8") as file:
-            file.write(programs[0])
-        run("gcc", "-Wall", "-Wextra", "-Werror", "-o", f"{directory}/agent", f"{directory}/agent.c",
-            *package("--cflags", "--libs"))
+    equal(len(programs), 2, "programs")
+    for call, program in zip(("sluice_send", "sluice_consumer_next"), programs):
+        holds(call in program, f"{call} in {program}")
+        for compiler in ("gcc", "clang"):
+            with tempfile.TemporaryDirectory() as directory:
+                with open(f"{directory}/example.c", "w", encoding="utf-8") as file:
+                    file.write(program)
+                run(compiler, "-Wall", "-Wextra", "-Werror", "-o", f"{directory}/example", f"{directory}/example.c",
+                    *package("--cflags", "--libs"))
 
 
 @test

@@ -179,10 +179,20 @@ def nothing_is_acknowledged_that_was_not_written():
         equal(run.end(), 3, run.err)
         holds("gave up: could not write to standard output: Broken pipe" in run.err, run.err)
         holds(server.subscriptions["s"].position < 20000, server.subscriptions["s"].position)
-    with Server(table(10)) as server, open("/dev/full", "wb") as full:
-        run = Run(server.port, "--subscription=s", stdout=full)
-        equal([run.end(), server.subscriptions["s"].position], [3, 0], run.err)
-        holds("No space left" in run.err, run.err)
+    for count in (10, 20000):
+        with Server(table(count)) as server, open("/dev/full", "wb") as full:
+            run = Run(server.port, "--subscription=s", stdout=full)
+            equal([run.end(), server.subscriptions["s"].position], [3, 0], run.err)
+            holds("could not write to standard output: No space left on device" in run.err, run.err)
+
+
+@test
+def without_a_standard_output_nothing_is_done_with():
+    with Server(table(10)) as server:
+        command = [SLUICE, "subscribe", f"--server=127.0.0.1:{server.port}", *QUICK, "--subscription=s"]
+        run = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+        equal([run.returncode, server.subscriptions["s"].position], [3, 0], run.stderr)
+        equal(run.stderr, "sluice: gave up: could not write to standard output: Bad file descriptor\n", "message")
 
 
 @test

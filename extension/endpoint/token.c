@@ -15,7 +15,7 @@ sluice_token_make(SluiceToken *token, const uint8 *stream_uid, int64 offset)
 	memcpy(token->stream_uid, stream_uid, SLUICE_UID_SIZE);
 	token->system_identifier = GetSystemIdentifier();
 	token->timeline = GetWALInsertionTimeLine();
-	/* All that was handed out is flushed; what is not could be lost, and would make this look like another history. */
+	/* Not the end of the log: what is not on disk yet a crash takes back, and the token would be of a fork. */
 	token->lsn = GetFlushRecPtr(NULL);
 	token->offset = offset;
 }

@@ -15,7 +15,7 @@
 
 #include "consumer.h"
 
-/* As of now: all that is visible was committed before. */
+/* As of now: what is handed out was committed, and flushed, before. */
 extern void sluice_token_make(SluiceToken *token, const uint8 *stream_uid, int64 offset);
 
 typedef enum SluiceTokenCheck
