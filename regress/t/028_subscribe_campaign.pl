@@ -27,13 +27,14 @@ my $faults    = $ENV{SLUICE_FAULTS} // 12;
 # Of both sides: so long a peer may be silent.
 my $keepalive = 2.5 + 0.7;
 
-# How a consumer is lost: its connection is closed, it falls silent, or its server goes away.
+# How a consumer is lost while another one stands by: its connection is closed, it falls silent, or the server goes
+# away.  Of other faults it is not known when it is lost, or there is nobody to take over.
 my %faults = (
 	consumer_killed => [ 'closed',  \&fault_consumer_killed ],
-	alone_killed    => [ 'closed',  \&fault_alone_killed ],
+	alone_killed    => [ 'other',   \&fault_alone_killed ],
 	cut             => [ 'closed',  sub { any_proxy()->tell('cut') } ],
 	cut_server      => [ 'closed',  sub { any_proxy()->tell('cut server') } ],
-	cut_frame       => [ 'closed',  sub { any_proxy()->tell('after ' . int(rand 5000) . ' down') } ],
+	cut_frame       => [ 'other',   sub { any_proxy()->tell('after ' . int(rand 5000) . ' down') } ],
 	cut_client      => [ 'silence', sub { any_proxy()->tell('cut client') } ],
 	silence_up      => [ 'silence', sub { any_proxy()->tell('mute up') } ],
 	silence_down    => [ 'silence', sub { any_proxy()->tell('mute down') } ],
@@ -44,8 +45,8 @@ my %faults = (
 	postmaster      => [ 'server',  sub { $_[0]->kill_server; sleep rand 0.3; $_[0]->start } ],
 	immediate       => [ 'server',  sub { $_[0]->node->stop('immediate'); $_[0]->start } ],
 	fast            => [ 'server',  sub { $_[0]->node->stop('fast'); $_[0]->start } ],
-	sink_session    => [ 'sink',    \&fault_sink_session ],
-	sink_server     => [ 'sink',    \&fault_sink_server ]);
+	sink_session    => [ 'other',   \&fault_sink_session ],
+	sink_server     => [ 'other',   \&fault_sink_server ]);
 my @kinds = split ' ', $ENV{SLUICE_FAULT_KINDS} // join ' ', sort keys %faults;
 
 note("SLUICE_SEED=$seed SLUICE_FAULTS=$faults");
