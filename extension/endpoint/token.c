@@ -15,7 +15,8 @@ sluice_token_make(SluiceToken *token, const uint8 *stream_uid, int64 offset)
 	memcpy(token->stream_uid, stream_uid, SLUICE_UID_SIZE);
 	token->system_identifier = GetSystemIdentifier();
 	token->timeline = GetWALInsertionTimeLine();
-	token->lsn = GetXLogInsertRecPtr();
+	/* What was delivered is flushed (horizon.c); what is behind that a crash may take, which is no fork. */
+	token->lsn = GetFlushRecPtr(NULL);
 	token->offset = offset;
 }
 
