@@ -26,7 +26,7 @@ CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 300),
-    ("grpc.keepalive_time_ms", 2500),
+    ("grpc.keepalive_time_ms", 4000),
     ("grpc.keepalive_timeout_ms", 700),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),
