@@ -2,7 +2,8 @@
 # The demo: this machine's own telemetry goes through the endpoint into two
 # tables, by a plain gRPC client and by sluice send with a durable buffer; the
 # server is killed with SIGKILL half-way and comes back, and SQL and the ledger
-# show that nothing was lost and nothing is there twice.
+# show that nothing was lost and nothing is there twice.  All the while a
+# subscription copies the first table into another database, row for row.
 # Called by regress/run demo, which staged the server and cleans up.
 set -euo pipefail
 
@@ -107,10 +108,18 @@ SELECT sluice.create_stream('process_json', 'process_json', payload_format => 'j
 END
 sed -e "s/'.x0a[0-9a-f]*'/:descriptor_set/" "$logs/demo-setup.sql"
 sql -o /dev/null -f "$logs/demo-setup.sql"
+sql -c 'CREATE DATABASE archive'
+sql -d archive -c 'CREATE TABLE process_samples (id bigint PRIMARY KEY, sample text, sampled_at timestamptz, pid integer,
+    command text, state text, cpu_seconds float8, rss_bytes bigint, threads integer)'
 "$python" "$here/../client.py" health --address "127.0.0.1:$sluice_port" --wait 30 >/dev/null ||
 	die "the endpoint does not serve"
 
 say "streaming $count samples of all processes in protobuf (Python), $count in JSON (sluice send, with a buffer)"
+echo "and handing the first table's rows out again: sluice subscribe --into the database archive"
+archive="host=$SLUICE_WORK/home port=$port dbname=archive user=postgres"
+"$SLUICE_TOOL" subscribe --server "127.0.0.1:$sluice_port" --stream process_samples --subscription archive \
+	--into "$archive" --quiet 2>"$logs/demo-subscribe.log" &
+subscriber=$!
 started=$(date +%s.%N)
 "$python" "$here/publish.py" --address "127.0.0.1:$sluice_port" --protos "$here/../../proto" \
 	--stream process_samples --count "$count" --timeout 300 >"$logs/demo-proto.json" &
@@ -150,8 +159,26 @@ proto_sent=$(figure "$logs/demo-proto.json" records)
 proto_requests=$(figure "$logs/demo-proto.json" requests)
 echo "all acknowledged after $seconds s; Python sent $((proto_requests - proto_sent)) requests again"
 
+patience=600
+while [ "$(sql -At -c "SELECT position = (SELECT max(id) FROM process_samples) FROM sluice.subscriptions WHERE name = 'archive'")" != t ]; do
+	patience=$((patience - 1))
+	[ $patience -gt 0 ] || die "the copy does not catch up: $(cat "$logs/demo-subscribe.log")"
+	sleep 0.1
+done
+kill -TERM "$subscriber"
+# Status 5 is: ended by a signal, what was taken is done with.
+subscriber_status=0
+wait "$subscriber" || subscriber_status=$?
+[ "$subscriber_status" -eq 5 ] || die "sluice subscribe ended with status $subscriber_status: $(cat "$logs/demo-subscribe.log")"
+
 say "what the database says"
 sql -v proto_sent="$proto_sent" -v json_sent="$count" -f "$here/closing.sql"
+columns='id, sample, sampled_at, pid, command, state, cpu_seconds, rss_bytes, threads'
+checksum="SELECT count(*) || ' rows, md5 ' || md5(string_agg(x::text, E'\n' ORDER BY id)) FROM (SELECT $columns FROM process_samples) x"
+here_is=$(sql -At -c "$checksum")
+there_is=$(sql -d archive -At -c "$checksum")
+printf 'The subscription, in order, through the same crash:\n  table    %s\n  archive  %s\n' "$here_is" "$there_is"
+[ "$here_is" = "$there_is" ] || die "the copy is not the table"
 verdict=$(sql -At -c 'SELECT bool_and(balanced) FROM demo_balance')
 pg_ctl -D "$data" -m fast -w stop >/dev/null
 [ "$verdict" = t ] || die "the figures do not balance"
