@@ -269,7 +269,7 @@ class Many(Reading):
     """Many subscriptions: all take the backlog, then live rows are put in, each of which all are to have."""
 
     number = True
-    RATE = 20
+    RATE = 5
 
     def __init__(self, name, label, consumers):
         super().__init__(name, label, share=0.01)
@@ -284,7 +284,7 @@ class Many(Reading):
             FROM generate_series(1, {self.records(bench)}) i""")
 
     def live(self, bench):
-        return max(20, bench.rows // 1500)
+        return max(20, bench.rows // 3000)
 
     def stored(self, bench):
         return self.records(bench) + self.live(bench)
@@ -456,7 +456,7 @@ def subscriptions():
         Ingest("subscribe-ingest-1", "Publish, 1 live subscriber", 1),
         Ingest("subscribe-ingest-10", "Publish, 10 live subscribers", 10),
         Ingest("subscribe-ingest-stopped", "Publish, a subscriber that has stopped reading", 1, stopped=True),
-        Many("subscribe-200", "200 subscriptions: backlog, then live rows at 20/s to all", 200),
+        Many("subscribe-200", "200 subscriptions: backlog, then live rows at 5/s to all", 200),
         Takeover("subscribe-takeover-reset", "takeover, connection reset", "cut", 100),
         Takeover("subscribe-takeover-killed", "takeover, consumer killed", "kill", 50),
         Takeover("subscribe-takeover-silence", "takeover, connection gone silent (keepalive: 1 s + 0.5 s)", "mute", 10),
