@@ -36,7 +36,8 @@ typedef struct Consumers
 	const BenchOptions *options;
 	size_t		count;
 	size_t		rows;			/* for each of them */
-	Writer	   *writer;			/* NULL: rows carry no number */
+	Writer		writer;
+	bool		writing;		/* rows are the writer's, with numbers */
 	struct Consumer *all;
 } Consumers;
 
@@ -146,8 +147,8 @@ take(Consumer *consumer, const sluice_row *row)
 						 row->offset, row->previous, consumer->last);
 		consumer->last = row->offset;
 		consumer->rows++;
-		if (consumer->consumers->writer != NULL)
-			writer_received(consumer->consumers->writer, consumer->index, number_of(row));
+		if (consumer->consumers->writing)
+			writer_received(&consumer->consumers->writer, consumer->index, number_of(row));
 		if (sluice_consumer_ack(consumer->consumer, row) != SLUICE_OK)
 			failure_exit("consumer %zu: a row could not be acknowledged", consumer->index);
 	}
@@ -236,18 +237,18 @@ static void
 run_live(Consumers *consumers)
 {
 	const BenchOptions *options = consumers->options;
-	Writer		writer = {.conninfo = options->conninfo,.statement = WRITER_INSERT,.rate = options->rate,
-	.count = options->batch,.consumers = consumers->count};
 
 	in_all(consumers, catch_up);
-	consumers->writer = &writer;
+	consumers->writer = (Writer) {.conninfo = options->conninfo,.statement = WRITER_INSERT,.rate = options->rate,
+		.count = options->batch,.consumers = consumers->count};
+	consumers->writing = true;
 	for (size_t i = 0; i < consumers->count; i++)
 		consumers->all[i].rows = 0;
 	consumers->rows = options->batch;
-	writer_start(&writer, options->seed);
+	writer_start(&consumers->writer, options->seed);
 	in_all(consumers, take_rows);
-	writer_finish(&writer);
-	writer_print(&writer);
+	writer_finish(&consumers->writer);
+	writer_print(&consumers->writer);
 	puts("}");
 }
 
