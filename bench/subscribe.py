@@ -8,8 +8,8 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
-import tempfile
 import time
 
 from measures import LIMIT_SECONDS, WAIT_SECONDS, Endpoint, Measurement, MeasureError
@@ -82,6 +82,16 @@ class Reading(Endpoint):
         bench.expect_rows("sluice.dead_letters", 0)
 
 
+class Peer(Measurement):
+    """Its table is gone afterwards: others make one of that name."""
+
+    def measure(self, bench, seed, earlier):
+        try:
+            return super().measure(bench, seed, earlier)
+        finally:
+            bench.postgres.query(DROP)
+
+
 def live_rows(bench):
     return max(LIVE_LEAST, bench.rows // 30)
 
@@ -100,7 +110,7 @@ class Live(Reading):
             "--batch", self.records(bench), "--rate", LIVE_RATE, "--seed", seed))
 
 
-class LivePeer(Measurement):
+class LivePeer(Peer):
     def __init__(self, name, label, mode):
         super().__init__(name, label, "none")
         self.mode = mode
@@ -177,7 +187,7 @@ class BacklogTool(Backlog):
                 "client_cpu_us_per_record": (usage.ru_utime + usage.ru_stime) * 1e6 / self.records(bench)}
 
 
-class CopyOut(Measurement):
+class CopyOut(Peer):
     """The same rows in the same order to a program that throws them away."""
 
     def __init__(self, name, label):
@@ -241,9 +251,9 @@ class Ingest(Published):
 
     def _beside(self, bench, followers):
         if self.stopped:
-            followers.process.send_signal(subprocess.signal.SIGSTOP)
+            followers.process.send_signal(signal.SIGSTOP)
             figures = self.with_worker_cpu(bench, lambda: self._publish(bench))
-            followers.process.send_signal(subprocess.signal.SIGCONT)
+            followers.process.send_signal(signal.SIGCONT)
             followers.finish()
             return figures
 
