@@ -4,6 +4,7 @@
  */
 #include "database.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "failure.h"
@@ -68,5 +69,14 @@ database_keyed_row_parameters(DatabaseParameters *parameters, const BenchRecord 
 {
 	parameters->count = 0;
 	add_parameter(parameters, record->key, sizeof(record->key));
+	add_row(parameters, record);
+}
+
+void
+database_numbered_row_parameters(DatabaseParameters *parameters, uint64_t number, const BenchRecord *record)
+{
+	parameters->number = htobe64(number);
+	parameters->count = 0;
+	add_parameter(parameters, &parameters->number, 8);
 	add_row(parameters, record);
 }

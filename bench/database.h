@@ -14,6 +14,7 @@
 typedef struct DatabaseParameters
 {
 	EncodingColumns columns;
+	uint64_t	number;
 	const char *values[5];
 	int			lengths[5];
 	int			formats[5];
@@ -24,6 +25,7 @@ extern PGconn *database_connect(const char *conninfo);
 extern void database_prepare(PGconn *conn, const char *name, const char *query);
 extern void database_check(PGconn *conn, PGresult *result, ExecStatusType expected);
 extern void database_row_parameters(DatabaseParameters *parameters, const BenchRecord *record);
+extern void database_numbered_row_parameters(DatabaseParameters *parameters, uint64_t number, const BenchRecord *record);
 extern void database_keyed_row_parameters(DatabaseParameters *parameters, const BenchRecord *record);
 
 #endif							/* BENCH_DATABASE_H */

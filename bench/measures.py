@@ -219,7 +219,7 @@ class Endpoint(Sluice):
 
     def with_worker_cpu(self, bench, run, snapshot=False):
         """The figures that run() returns, and the worker's CPU."""
-        pid = self._serving_worker(bench)
+        pid = self.serving_worker(bench)
         with bench.postgres.held_snapshot() if snapshot else contextlib.nullcontext():
             before = _thread_cpu(pid)
             figures = run()
@@ -232,7 +232,7 @@ class Endpoint(Sluice):
         return figures
 
     @staticmethod
-    def _serving_worker(bench):
+    def serving_worker(bench):
         """The worker's pid, once it has noticed the extension and serves."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:

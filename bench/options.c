@@ -24,6 +24,10 @@ static const struct option long_options[] = {
 	{"batch", required_argument, NULL, 'b'},
 	{"piece", required_argument, NULL, 'p'},
 	{"seed", required_argument, NULL, 's'},
+	{"server", required_argument, NULL, 'S'},
+	{"encoding", required_argument, NULL, 'e'},
+	{"consumers", required_argument, NULL, 'C'},
+	{"rate", required_argument, NULL, 'R'},
 	{NULL, 0, NULL, 0}
 };
 
@@ -58,7 +62,8 @@ options_read(BenchOptions *options, int argc, char **argv)
 	*options = (BenchOptions)
 	{
 		.conninfo = "", .mode = "", .format = "binary", .stream = "",
-			.keys = RECORDS_KEYS_TIME, .records = 100000, .batch = 1000, .seed = 1
+			.keys = RECORDS_KEYS_TIME, .records = 100000, .batch = 1000, .seed = 1,
+			.server = "", .encoding = "stream", .consumers = 1, .rate = 1000
 	};
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
@@ -94,6 +99,18 @@ options_read(BenchOptions *options, int argc, char **argv)
 				break;
 			case 's':
 				options->seed = read_number("seed", optarg, 0, UINT64_MAX);
+				break;
+			case 'S':
+				options->server = optarg;
+				break;
+			case 'e':
+				options->encoding = optarg;
+				break;
+			case 'C':
+				options->consumers = read_number("consumers", optarg, 1, 10000);
+				break;
+			case 'R':
+				options->rate = read_number("rate", optarg, 1, 1000000);
 				break;
 			default:
 				exit(2);

@@ -22,6 +22,10 @@ typedef struct BenchOptions
 	size_t		batch;			/* records a transaction */
 	size_t		piece;			/* records a COPY; 0: as batch */
 	uint64_t	seed;
+	const char *server;			/* of pg_sluice */
+	const char *encoding;		/* of rows that are delivered */
+	size_t		consumers;
+	size_t		rate;			/* rows a second */
 } BenchOptions;
 
 extern void options_read(BenchOptions *options, int argc, char **argv);

@@ -81,6 +81,13 @@ class Proxy:
         self.process.stdout.close()
 
 
+def percentiles(times):
+    """By rank, so that each is one of them."""
+    ordered = sorted(times)
+    return {name: ordered[math.ceil(part * len(ordered)) - 1]
+            for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1))}
+
+
 class Reconnection(Published):
     """From the end of connections to the first acknowledgement on their successors.
 
@@ -112,10 +119,8 @@ class Reconnection(Published):
         rounds = self.rounds if bench.rows >= 100000 else 1
         with Proxy(bench.postgres.sluice_port) as proxy:
             times = self._interrupt(bench, proxy, rounds)
-        times.sort()
         return {"reconnect_count": len(times),
-                **{f"reconnect_{name}_s": times[math.ceil(part * len(times)) - 1]
-                   for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1))}}
+                **{f"reconnect_{name}_s": value for name, value in percentiles(times).items()}}
 
     def _interrupt(self, bench, proxy, rounds):
         timeline = os.path.join(self.buffer, "timeline")

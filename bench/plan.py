@@ -3,6 +3,7 @@
 from measures import Copy, Ingest, Load, Pipeline, RedisFirst
 from outages import Drain, Reconnection
 from publish import Library, OpenLoop, PsqlCopy, Publish
+from subscribe import subscriptions
 
 
 def _copies_and_ingest():
@@ -77,7 +78,7 @@ def _others():
 
 
 def all_measurements():
-    return [*_copies_and_ingest(), *_publish_and_bare_copies(), *_others(),
+    return [*_copies_and_ingest(), *_publish_and_bare_copies(), *_others(), *subscriptions(),
             Reconnection("reconnect-reset", "libsluice, connections reset", "cut", rounds=10),
             Reconnection("reconnect-silence", "libsluice, connections gone silent", "mute", rounds=1),
             Library("library", "libsluice.so, stripped")]

@@ -18,7 +18,7 @@ PERCENTILES = ("p50", "p99", "p99_9")
 MEGABYTE = 1048576
 
 
-def _memory_mb(pid, member):
+def memory_mb(pid, member):
     """A member of /proc/PID/status; 0 when the process has ended."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as lines:
@@ -42,7 +42,7 @@ def run_sluice(bench, *arguments, status=0):
                     output, errors = process.communicate(timeout=SAMPLE_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    anonymous = max(anonymous, _memory_mb(process.pid, "RssAnon"))
+                    anonymous = max(anonymous, memory_mb(process.pid, "RssAnon"))
                     if time.monotonic() > deadline:
                         raise
         except BaseException:

@@ -38,6 +38,25 @@ CLIENT_FIELDS = [
 ]
 CLIENT_MARKS = {"send_p50_us", "file_before_mb", "reconnect_count", "library_kb"}
 
+SUBSCRIBE_FIELDS = [
+    ("p50_us", "COMMIT to row p50 µs", "{:,.0f}"),
+    ("p99_us", "p99", "{:,.0f}"),
+    ("p99_9_us", "p99.9", "{:,.0f}"),
+    ("max_us", "longest", "{:,.0f}"),
+    ("due_p50_us", "due to row p50 µs", "{:,.0f}"),
+    ("due_p99_us", "p99", "{:,.0f}"),
+    ("commit_p50_us", "due to COMMIT p50 µs", "{:,.0f}"),
+    ("commit_p99_us", "p99", "{:,.0f}"),
+    ("delivered_per_s", "rows delivered/s", "{:,.0f}"),
+    ("worker_mb", "worker's own MB", "{:.1f}"),
+    ("worker_grown_kb", "kB a subscription", "{:,.0f}"),
+    ("takeover_count", "takeovers", "{:.0f}"),
+    ("takeover_p50_ms", "first row p50 ms", "{:,.1f}"),
+    ("takeover_p99_ms", "p99", "{:,.1f}"),
+    ("takeover_max_ms", "longest", "{:,.1f}"),
+]
+SUBSCRIBE_MARKS = {"due_p50_us", "delivered_per_s", "takeover_count"}
+
 
 def _markdown_table(rows, left=2):
     """Padded, so that it reads the same as plain text."""
@@ -74,10 +93,10 @@ def figures_table(measurements, runs, medians):
     return _markdown_table(rows)
 
 
-def client_table(measurements, medians):
-    """What only libsluice has: rows that have any of it, and the columns that any of them has."""
-    shown = [m for m in measurements if CLIENT_MARKS & set(medians.get(m.name, ()))]
-    fields = [field for field in CLIENT_FIELDS if any(field[0] in medians[m.name] for m in shown)]
+def _special_table(title, text, fields, marks, measurements, medians):
+    """Measurements that have any of the marks, and the columns that any of them has."""
+    shown = [m for m in measurements if marks & set(medians.get(m.name, ()))]
+    fields = [field for field in fields if any(field[0] in medians[m.name] for m in shown)]
     if not shown:
         return []
     rows = [["measurement", "keys"] + [title for _, title, _ in fields]]
@@ -85,10 +104,21 @@ def client_table(measurements, medians):
         median = medians[measurement.name]
         rows.append([measurement.label, measurement.keys]
                     + [form.format(median[field]) if field in median else "" for field, _, form in fields])
-    return ["## libsluice", "",
-            "The process of `sluice bench`: memory at most (own: without what it shares with the file), "
-            "calls of sluice_send, latency from when a record was due to its verdict.", "",
-            *_markdown_table(rows), ""]
+    return [f"## {title}", "", text, "", *_markdown_table(rows), ""]
+
+
+def client_table(measurements, medians):
+    return _special_table(
+        "libsluice", "The process of `sluice bench`: memory at most (own: without what it shares with the file), "
+        "calls of sluice_send, latency from when a record was due to its verdict.",
+        CLIENT_FIELDS, CLIENT_MARKS, measurements, medians)
+
+
+def subscribe_table(measurements, medians):
+    return _special_table(
+        "Subscriptions", "A row of the live measurements is a transaction of its own; the time is until the last of the "
+        "consumers had it. Takeovers: from the end of the active consumer's connection, or its silence, to the first row "
+        "at the other one.", SUBSCRIBE_FIELDS, SUBSCRIBE_MARKS, measurements, medians)
 
 
 def _figure(value):
@@ -123,7 +153,8 @@ def markdown(measurements, runs, failures, environment, plot):
     lines += ["", "## Targets", "", *targets_table(runs), "", *floor_line(medians)]
     lines += ["## Figures", "",
               "Medians; µs are CPU time for each record, of one process or thread.", "",
-              *figures_table(measurements, runs, medians), "", *client_table(measurements, medians)]
+              *figures_table(measurements, runs, medians), "", *client_table(measurements, medians),
+              *subscribe_table(measurements, medians)]
     if failures:
         lines += ["## Not measured", ""]
         lines += [f"* {name}: {reason}" for name, reason in failures.items()]

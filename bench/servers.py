@@ -188,6 +188,28 @@ class Postgres:
         _stop(self.process, signal.SIGQUIT)
 
 
+class PgqTicker:
+    """pgqd, which ends the batches of PgQ; every 100 ms, where its own settings say every second."""
+
+    SETTINGS = {"ticker_period": "0.1", "check_period": "1", "maint_period": "3600"}
+
+    def __init__(self, postgres, directory):
+        self.log = os.path.join(directory, "pgqd.log")
+        self.configuration = os.path.join(directory, "pgqd.ini")
+        self.process = None
+        with open(self.configuration, "w", encoding="ascii") as file:
+            file.write(f"[pgqd]\nbase_connstr = host=127.0.0.1 port={postgres.port} user=bench\n"
+                       "initial_database = postgres\ndatabase_list = bench\n")
+            file.writelines(f"{name} = {value}\n" for name, value in self.SETTINGS.items())
+
+    def __enter__(self):
+        self.process = _start(["pgqd", self.configuration], self.log, signal.SIGKILL)
+        return self
+
+    def __exit__(self, *error):
+        _stop(self.process, signal.SIGTERM)
+
+
 class Redis:
     """Append-only file, fsync every second: what services call durable."""
 
