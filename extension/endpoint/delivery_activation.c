@@ -11,6 +11,8 @@
 
 #include "delivery_internal.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "epoch.h"
 #include "utils/timestamp.h"
 
@@ -292,6 +294,8 @@ sluice_delivery_leave(SluiceSubscriber *subscriber, int64 now)
 
 	if (!settle_up(subscriber, now))
 		return false;
+	/* What the consumer is told to be taken is to be on disk. */
+	XLogFlush(XactLastCommitEnd);
 	if (subscriber->slot >= 0)
 		sluice_active_release(subscriber->slot);
 	while ((record = sluice_delivery_unqueue(&subscriber->advances)) != NULL)
