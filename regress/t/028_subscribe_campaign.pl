@@ -407,7 +407,8 @@ sub tail_ok
 	  or diag(join "\n", @again[ 0 .. min($#again, 20) ]);
 }
 
-# From the fault to the first row of the next activation.
+# From the fault to the first row of the next activation.  The longest of "closed" are those where the one that was to
+# stand by had not noticed yet that it was cut off by the fault before.
 sub tell_takeovers
 {
 	my ($class) = @_;
