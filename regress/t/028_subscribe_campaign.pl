@@ -76,7 +76,7 @@ my %consumers = (
 	tail => [ tools('tail', '--output', 'envelope') ],
 	wire => [ scripts('wire') ],
 	done => [ scripts('done', '--done', 'done', '--conninfo', $sluice->node->connstr('postgres')) ]);
-my @everybody = map { @$_ } values %consumers;
+my @everybody = map { @{ $consumers{$_} } } sort keys %consumers;
 my $writers = Writers->new($sluice, 'flow', seed => $seed, clients => 4, rate => 60, senders => 1, address => $proxies[1]->address);
 
 $writers->start;
@@ -416,7 +416,8 @@ sub tail_ok
 	  or diag(join "\n", @again[ 0 .. min($#again, 20) ]);
 }
 
-# From the fault to the first row of the next activation.
+# From the fault to the first row of the next activation.  Of "closed", too, it can take longer: the one that is to
+# stand by may not have noticed yet that the fault before has cut it off.
 sub tell_takeovers
 {
 	my ($class) = @_;
