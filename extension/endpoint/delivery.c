@@ -298,6 +298,8 @@ next_of(const SluiceSubscriber *subscriber, int64 now)
 		next = Min(next, subscriber->resume_at);
 	else if (subscriber->phase == SLUICE_PHASE_DELIVERING && subscriber->pulls.first != NULL)
 		next = Min(next, sluice_source_due(subscriber->source));
+	if (sluice_delivery_is_narrow(subscriber, now))
+		next = Min(next, subscriber->full_until);
 	if (sluice_delivery_is_unsaved(subscriber))
 		next = Min(next, subscriber->acknowledged_at + SAVE_DELAY_US);
 	return next;

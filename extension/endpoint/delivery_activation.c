@@ -46,6 +46,7 @@ sluice_delivery_begin(SluiceSubscriber *subscriber)
 	subscriber->cursor = subscriber->sent = subscriber->acknowledged = subscriber->row.position;
 	subscriber->caught_up_at = subscriber->source->state.last_value;
 	subscriber->resume_at = 0;
+	subscriber->full_until = 0;
 	subscriber->count = 0;
 	subscriber->has_redriven = subscriber->durable;
 	subscriber->nletters = subscriber->ndone_letters;

@@ -80,6 +80,7 @@ typedef struct SluiceSubscriber
 	int64		acknowledged;	/* by the consumer, not yet in the row; or the row's position */
 	int64		acknowledged_at;	/* when the first of these came */
 	int64		resume_at;		/* after a nack: not before that */
+	int64		full_until;		/* as many were in flight as may be: until then some room is waited for */
 	int64	   *in_flight;		/* offsets, in a ring */
 	size_t		room;			/* of the ring, a power of two */
 	size_t		first;
@@ -169,6 +170,9 @@ extern void sluice_delivery_bury(SluiceSubscriber *subscriber, SluiceSubscriptio
 /* ---- delivery_send.c ---- */
 
 extern void sluice_delivery_send(SluiceSubscriber *subscriber, int64 now);
+
+/* Are rows held back for more room, though there is some? */
+extern bool sluice_delivery_is_narrow(const SluiceSubscriber *subscriber, int64 now);
 
 /* Is there something to send, and a pull to send it with? */
 extern bool sluice_delivery_may_send(const SluiceSubscriber *subscriber, int64 now);

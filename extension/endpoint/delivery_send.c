@@ -19,6 +19,9 @@
 /* Letters that were put back, sent in one message at most. */
 #define REDRIVEN_MAX 16
 
+/* So long a quarter of a window that was full is to become free, before rows go out again. */
+#define FULL_US INT64CONST(100000)
+
 typedef struct Reading
 {
 	SluiceSubscriber *subscriber;
@@ -48,16 +51,36 @@ nacked(const SluiceSubscriber *subscriber)
 	return (SluiceNacked) {.offset = subscriber->row.attempt_offset,.attempts = (uint32) subscriber->row.attempts};
 }
 
+static bool
+has_window(const SluiceSubscriber *subscriber)
+{
+	return subscriber->durable && !subscriber->row.at_most_once;
+}
+
+/*
+ * A consumer that acknowledges row by row would get row by row, each in a message of its own, once its
+ * window was full.  Not for ever: it may wait for a few rows more before it acknowledges any.
+ */
+bool
+sluice_delivery_is_narrow(const SluiceSubscriber *subscriber, int64 now)
+{
+	size_t		max = subscriber->sender->wish->max_in_flight;
+
+	return has_window(subscriber) && now < subscriber->full_until && subscriber->count + max / 4 > max;
+}
+
 static int
-window(const SluiceSubscriber *subscriber)
+window(const SluiceSubscriber *subscriber, int64 now)
 {
 	const SluiceWish *wish = subscriber->sender->wish;
 
-	if (!subscriber->durable || subscriber->row.at_most_once)
+	if (!has_window(subscriber))
 		return SLUICE_SOURCE_ROWS_MAX;
 	/* A consumer was lost with the first row in flight: it is tried alone. */
 	if (subscriber->row.losses > 0)
 		return subscriber->count == 0 ? 1 : 0;
+	if (sluice_delivery_is_narrow(subscriber, now))
+		return 0;
 	return subscriber->count >= wish->max_in_flight ? 0 : (int) (wish->max_in_flight - subscriber->count);
 }
 
@@ -68,7 +91,7 @@ may_deliver(const SluiceSubscriber *subscriber, int64 now)
 		return false;
 	if (subscriber->has_redriven)
 		return true;
-	return (sluice_source_has_more(subscriber->source, subscriber->cursor) && window(subscriber) > 0) ||
+	return (sluice_source_has_more(subscriber->source, subscriber->cursor) && window(subscriber, now) > 0) ||
 		(subscriber->tell_caught_up && subscriber->cursor >= Max(subscriber->caught_up_at, subscriber->row.position));
 }
 
@@ -186,17 +209,19 @@ grow_in_flight(SluiceSubscriber *subscriber, size_t more)
 }
 
 static void
-add_in_flight(SluiceSubscriber *subscriber, const SluiceExtract *extract)
+add_in_flight(SluiceSubscriber *subscriber, const SluiceExtract *extract, int64 now)
 {
-	if (!subscriber->durable || subscriber->row.at_most_once)
+	if (!has_window(subscriber))
 		return;
 	grow_in_flight(subscriber, extract->n);
 	for (int i = 0; i < extract->n; i++)
 		subscriber->in_flight[(subscriber->first + subscriber->count++) & (subscriber->room - 1)] = extract->offsets[i];
+	if (subscriber->count >= subscriber->sender->wish->max_in_flight)
+		subscriber->full_until = now + FULL_US;
 }
 
 static void
-send_extract(SluiceSubscriber *subscriber, const SluiceExtract *extract, SluiceToken *token)
+send_extract(SluiceSubscriber *subscriber, const SluiceExtract *extract, SluiceToken *token, int64 now)
 {
 	SluiceBuffer message = {0};
 	int64		previous = subscriber->sent;
@@ -205,7 +230,7 @@ send_extract(SluiceSubscriber *subscriber, const SluiceExtract *extract, SluiceT
 	if (extract->n == 0)
 		return;
 	subscriber->sent = extract->offsets[extract->n - 1];
-	add_in_flight(subscriber, extract);
+	add_in_flight(subscriber, extract, now);
 	subscriber->report.rows += extract->n;
 	sluice_delivery_report(subscriber);
 	token->offset = subscriber->sent;
@@ -318,7 +343,7 @@ read_and_send(SluiceSubscriber *subscriber, int64 now)
 
 	reading->subscriber = subscriber;
 	reading->now = now;
-	reading->max_rows = window(subscriber);
+	reading->max_rows = window(subscriber, now);
 	if (!sluice_attempt(read_step, reading, &failure))
 	{
 		(void) sluice_source_failed(subscriber->source, now);
@@ -336,7 +361,7 @@ read_and_send(SluiceSubscriber *subscriber, int64 now)
 			subscriber->acknowledged = reading->row.position;
 		}
 		if (reading->extract != NULL)
-			send_extract(subscriber, reading->extract, &reading->token);
+			send_extract(subscriber, reading->extract, &reading->token, now);
 		else if (subscriber->has_redriven)
 			send_redriven(subscriber, reading);
 		subscriber->report_due = true;
@@ -354,14 +379,14 @@ deliver(SluiceSubscriber *subscriber, int64 now)
 
 	subscriber->resume_at = 0;
 	if (!subscriber->has_redriven && !subscriber->row.at_most_once && sluice_source_due(source) > now)
-		extract = sluice_source_extracted(source, subscriber->encoding, subscriber->cursor, nacked(subscriber), window(subscriber));
+		extract = sluice_source_extracted(source, subscriber->encoding, subscriber->cursor, nacked(subscriber), window(subscriber, now));
 	if (extract != NULL)
 	{
 		sluice_token_make(&token, source->uid, 0);
-		send_extract(subscriber, extract, &token);
+		send_extract(subscriber, extract, &token, now);
 	}
 	else if (subscriber->has_redriven || sluice_source_due(source) <= now ||
-			 (sluice_source_has_more(source, subscriber->cursor) && window(subscriber) > 0))
+			 (sluice_source_has_more(source, subscriber->cursor) && window(subscriber, now) > 0))
 		read_and_send(subscriber, now);
 	if (subscriber->tell_caught_up && subscriber->phase == SLUICE_PHASE_DELIVERING && subscriber->pulls.first != NULL &&
 		!subscriber->has_redriven && subscriber->cursor >= Max(subscriber->caught_up_at, subscriber->row.position) &&

@@ -144,6 +144,24 @@ subtest 'acknowledged in the transaction of the consumer' => sub {
 	is($client->finish('b'), 'OK', 'it leaves');
 };
 
+subtest 'a window' => sub {
+	create_stream('narrow');
+	insert('narrow', 1, 300);
+	my $active = $client->open_call('a', stream => 'narrow', subscription => 'narrow', create => 1, max_in_flight => 100);
+	is($active->{max_in_flight}, 100, 'as it was wished');
+	is_deeply($client->collect('a', 100)->{offsets}, [ 1 .. 100 ], 'so many rows are in flight');
+	is_deeply($client->event('a', 0.3), { silence => 0.3 }, '... and no more');
+	$client->step('ack', 'a', epoch => $active->{epoch}, offset => 1);
+	is_deeply($client->collect('a', 101)->{offsets}, [101], 'one that is done with makes room for one, after a while');
+	# One by one, and yet what comes for them comes together.
+	$client->step('ack', 'a', epoch => $active->{epoch}, offset => $_) foreach 2 .. 40;
+	my $rows = $client->next_event('a', 'rows')->{rows};
+	cmp_ok(scalar @$rows, '>=', 25, 'a quarter of the window comes at once, or more: ' . @$rows);
+	$client->step('ack', 'a', epoch => $active->{epoch}, offset => 100);
+	ok($client->collect('a', 200), 'it goes on');
+	is($client->finish('a'), 'OK', 'it leaves');
+};
+
 subtest 'late commits' => sub {
 	create_stream('late');
 	$client->open_call('a', stream => 'late');
