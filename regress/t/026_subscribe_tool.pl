@@ -125,6 +125,26 @@ subtest 'backlog, then live rows, as lines' => sub {
 	is_deeply([ map { $json->decode($_)->{offset} } split /\n/, $out ], [ 3001, 3003 ], '... with what is behind its offset');
 };
 
+subtest 'what comes out goes in' => sub {
+	$sluice->sql("SELECT sluice.create_stream('$_', message_type => 'ingestion.DataPayload')") foreach 'readings', 'copies';
+	$sluice->sql(q{INSERT INTO readings (received_at, device_id, "timestamp", temperature_celsius, humidity_percent)
+		SELECT now(), 'd' || n, now(), n / 7.0, nullif(n, 3) FROM generate_series(1, 500) n});
+	my ($status, $out, $err) = subscribe('--stream', 'readings', '--until-caught-up', '--output', 'protobuf');
+	is($status, 0, 'protobuf messages') or diag($err);
+	($status) = $sluice->tool($out, 'send', '--server', $sluice->address, '--stream', 'copies', '--input', 'protobuf', '--quiet', '--summary', 'none');
+	is($status, 0, '... are what sluice send reads');
+	is($sluice->sql(q{SELECT count(*) FROM readings JOIN copies USING (device_id, "timestamp", temperature_celsius)
+		WHERE coalesce(readings.humidity_percent, 0) = copies.humidity_percent}), 500, '... and the rows are the same');
+	$sluice->sql(q{SELECT sluice.create_stream('notes', payload_format => 'bytes')});
+	$sluice->sql(q{SELECT sluice.ingest('notes', ARRAY['a', 'b'], ARRAY['one', '\\xff00'::bytea])});
+	($status, $out, $err) = subscribe('--stream', 'notes', '--until-caught-up', '--output', 'base64');
+	is($out, "b25l\n/wA=\n", 'bytes as base64');
+	($status, $out, $err) = subscribe('--stream', 'notes', '--until-caught-up', '--output', 'lines');
+	is($out, "one\n\xff\0\n", 'bytes as they are');
+	($status, $out, $err) = subscribe('--stream', 'notes', '--until-caught-up');
+	is(join(',', map { $json->decode($_)->{payload} } split /\n/, $out), '\\x6f6e65,\\xff00', 'bytes in JSON as PostgreSQL has them');
+};
+
 subtest 'killed, it repeats the tail that was not acknowledged, and nothing else' => sub {
 	create_stream('killed');
 	insert('killed', 1, 10000);
