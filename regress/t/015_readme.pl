@@ -23,12 +23,9 @@ like($out, qr/^stored\nduplicate$/m, '... says what the comments say');
 $sluice->wait_serving;
 my $directory = "$PostgreSQL::Test::Utils::tmp_check/python";
 mkdir $directory;
-my @protoc = ('protoc', '-I', Sluice::regress_directory() . '/../proto', "--python_out=$directory", 'ingestion.proto');
+my @protoc = ('protoc', '-I', Sluice::regress_directory() . '/../proto', "--python_out=$directory", 'ingestion.proto', 'sluice.proto');
 is(system(@protoc), 0, 'protoc');
-(my $program = $blocks{python}[0]) =~ s/localhost:50051/$sluice->address/e;
-append_to_file("$directory/program.py", $program);
-my $ended = IPC::Run::run([ $ENV{SLUICE_PYTHON}, "$directory/program.py" ], '>', \$out, '2>', \$err, IPC::Run::timeout(60));
-ok($ended, 'the Python client ends') or diag($err);
+run_python('client', $blocks{python}[0]);
 is($sluice->sql('SELECT count(*) FROM readings'), 1000, 'its records are there');
 
 (my $line) = $readme =~ /^(sluice send .*?)\s+#/m;
@@ -38,6 +35,15 @@ my $file = pop @words;
 ($status, $out, $err) = $sluice->tool('', @words[ 1 .. $#words ], '--server', $sluice->address, "$directory/$file");
 is($status, 0, $line) or diag($err);
 is($sluice->sql('SELECT count(*) FROM events'), 3, 'its records are there');
+
+($line) = $readme =~ /^(sluice subscribe .*?)\s+#/m;
+@words = split ' ', $line;
+($status, $out, $err) = $sluice->tool('', @words[ 1 .. $#words ], '--server', $sluice->address, '--until-caught-up', '--quiet');
+is($status, 0, $line) or diag($err);
+is(() = $out =~ /^\{"id":\d,.*\}$/mg, 3, '... gives them out');
+my ($consumer) = slurp_file(Sluice::regress_directory() . '/../docs/subscriptions.md') =~ /^```python\n(.*?)^```$/ms;
+is(() = run_python('consumer', $consumer) =~ /^\d \{"id": ?\d,.*\}$/mg, 3, '... so does the consumer in Python of docs/subscriptions.md');
+is($sluice->sql("SELECT position = (SELECT max(id) FROM events) FROM sluice.subscriptions WHERE name = 'printer'"), 't', '... and they are acknowledged');
 
 is($sluice->exact([ { key => 'cold', reading => { device_id => 'x', temperature_celsius => -300 } } ])->{responses}[0][1],
 	'REJECTED_DLQ', 'a refused record');
@@ -52,3 +58,14 @@ is("@missing", '', 'each setting is in the README');
 my @views = split /\n/, $sluice->sql("SELECT viewname FROM pg_views WHERE schemaname = 'sluice'");
 is(join(' ', grep { $readme !~ /`sluice\.$_`/ } @views), '', 'each view too');
 done_testing();
+
+# A program of the documents, against this server; what it prints.
+sub run_python
+{
+	my ($name, $program) = @_;
+	$program =~ s/localhost:50051/$sluice->address/e;
+	append_to_file("$directory/$name.py", $program);
+	my $ended = IPC::Run::run([ $ENV{SLUICE_PYTHON}, "$directory/$name.py" ], '>', \$out, '2>', \$err, IPC::Run::timeout(60));
+	ok($ended, "the $name in Python ends") or diag($err);
+	return $out;
+}
