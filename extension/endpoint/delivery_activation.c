@@ -200,11 +200,7 @@ take_position(SluiceSubscriber *subscriber, const SluiceSubscription *row)
 {
 	subscriber->row = *row;
 	subscriber->acknowledged = Max(subscriber->acknowledged, row->position);
-	while (subscriber->count > 0 && subscriber->in_flight[subscriber->first] <= row->position)
-	{
-		subscriber->first = (subscriber->first + 1) & (subscriber->room - 1);
-		subscriber->count--;
-	}
+	sluice_delivery_land(subscriber, row->position);
 	subscriber->report_due = true;
 }
 

@@ -51,8 +51,8 @@ lock(Step *step)
 
 /* ---- what was acknowledged ---- */
 
-static void
-drop_in_flight(SluiceSubscriber *subscriber, int64 through)
+void
+sluice_delivery_land(SluiceSubscriber *subscriber, int64 through)
 {
 	while (subscriber->count > 0 && subscriber->in_flight[subscriber->first] <= through)
 	{
@@ -122,7 +122,7 @@ acknowledge(Step *step, int64 now)
 			subscriber->acknowledged_at = now;
 		subscriber->acknowledged = Max(subscriber->acknowledged, advance->offset);
 		note_redriven(subscriber, advance);
-		drop_in_flight(subscriber, subscriber->acknowledged);
+		sluice_delivery_land(subscriber, subscriber->acknowledged);
 	}
 }
 

@@ -161,6 +161,9 @@ extern bool sluice_delivery_leave(SluiceSubscriber *subscriber, int64 now);
 
 extern void sluice_delivery_advance(SluiceSubscriber *subscriber, int64 now);
 
+/* Rows up to there are done with, and not in flight any more. */
+extern void sluice_delivery_land(SluiceSubscriber *subscriber, int64 through);
+
 /* Write down what was acknowledged.  False: it could not be done now. */
 extern bool sluice_delivery_save(SluiceSubscriber *subscriber, int64 now);
 
