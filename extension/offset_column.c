@@ -31,11 +31,19 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+/*
+ * A partition is made under a lock of the table that shuts out all writers.  A child by INHERITS is not: rows of one that its
+ * transaction has not committed could not be waited for.
+ */
 static char *
 unfit_partition(Relation rel)
 {
 	ListCell   *cell;
 
+	if (rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass &&
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		return psprintf("relation \"%s\" has children by INHERITS, whose rows cannot be ordered: make it a partitioned table",
+						RelationGetRelationName(rel));
 	foreach(cell, find_all_inheritors(RelationGetRelid(rel), NoLock, NULL))
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
 			return psprintf("partition \"%s\" of relation \"%s\" is a foreign table, whose rows cannot be ordered here: detach it",

@@ -35,7 +35,9 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
@@ -57,6 +59,8 @@ struct SluiceReading
 	dlist_node	node;			/* among all, for invalidation */
 	MemoryContext row_context;	/* reset after each row */
 	MemoryContext context;
+	int64		writing;		/* offset of the row that is being written; 0: none */
+	int			written;		/* rows of this read before it */
 };
 
 /* Where the executor's rows go. */
@@ -90,6 +94,16 @@ relation_changed(Datum arg, Oid relid)
 		if (relid == InvalidOid || relid == reading->target || relid == reading->streams)
 			reading->stale = true;
 	}
+}
+
+/* A schema was renamed, which changes nothing of its tables but the name that a plan is made anew with. */
+static void
+schema_changed(Datum arg, int cacheid, uint32 hash)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &all_readings)
+		dlist_container(SluiceReading, node, iter.cur)->stale = true;
 }
 
 static void
@@ -156,6 +170,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	slot_getallattrs(slot);
 	offset = DatumGetInt64(slot->tts_values[0]);
 	old = MemoryContextSwitchTo(receiver->reading->row_context);
+	receiver->reading->writing = offset;
 	if (receiver->offsets != NULL)
 		begin = sluice_row_message_begin(receiver->rows, offset);
 	write_payload(receiver->reading, slot->tts_values + 1, slot->tts_isnull + 1, receiver->rows);
@@ -165,7 +180,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 		receiver->offsets[receiver->nrows] = offset;
 	}
 	check_room(receiver->rows);
-	receiver->nrows++;
+	receiver->reading->writing = 0;
+	receiver->reading->written = ++receiver->nrows;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(receiver->reading->row_context);
 	return true;
@@ -258,6 +274,20 @@ lock_target(Oid target)
 	}
 }
 
+/* Was it made anew by a name that is another table's since a moment ago?  Nothing of that table is handed out. */
+static void
+check_plan(SluiceReading *reading)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(reading->plan));
+
+	if (list_member_oid(source->relationOids, reading->target))
+		return;
+	reading->stale = true;
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("relation \"%s\" was renamed while it was read", reading->table)));
+}
+
 static void
 execute(SluiceReading *reading, int64 after, int64 through, int64 max_rows, Receiver *receiver)
 {
@@ -287,6 +317,7 @@ execute(SluiceReading *reading, int64 after, int64 through, int64 max_rows, Rece
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan_extended returned %d", result);
 	reading->planned = true;
+	check_plan(reading);
 }
 
 static void
@@ -294,6 +325,8 @@ read_range(SluiceReading *reading, int64 after, int64 through, int64 max_rows, R
 {
 	SluiceActing acting;
 
+	reading->writing = 0;
+	reading->written = 0;
 	lock_target(reading->target);
 	begin_acting(reading, &acting);
 	execute(reading, after, through, max_rows, receiver);
@@ -552,7 +585,10 @@ sluice_reading_create(SluiceStream *stream, SluiceEncoding encoding, char **why)
 	SluiceReading *reading;
 
 	if (!registered)
+	{
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+	}
 	registered = true;
 	*why = NULL;
 	if (stream->offset_column == NULL)
@@ -577,6 +613,14 @@ SluiceEncoding
 sluice_reading_encoding(const SluiceReading *reading)
 {
 	return reading->encoding;
+}
+
+bool
+sluice_reading_was_writing(const SluiceReading *reading, int64 *offset, int *before)
+{
+	*offset = reading->writing;
+	*before = reading->written;
+	return reading->writing != 0;
 }
 
 bool

@@ -53,6 +53,12 @@ typedef struct SluiceNacked
 extern PGDLLEXPORT int sluice_reading_read(SluiceReading *reading, int64 after, int64 through, int max_rows, size_t max_bytes,
 										   SluiceNacked nacked, SluiceBuffer *rows, int64 *offsets, bool *complete);
 
+/*
+ * After a read has thrown: was it while a row was written, and is the error that row's?  Its offset, and how
+ * many rows of that read came before it.
+ */
+extern PGDLLEXPORT bool sluice_reading_was_writing(const SluiceReading *reading, int64 *offset, int *before);
+
 /* The payload of the one row with this offset, palloc'ed; false: it is not there. */
 extern PGDLLEXPORT bool sluice_reading_payload(SluiceReading *reading, int64 offset, uint8 **payload, size_t *length);
 

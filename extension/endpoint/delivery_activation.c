@@ -47,6 +47,7 @@ sluice_delivery_begin(SluiceSubscriber *subscriber)
 	subscriber->caught_up_at = subscriber->source->state.last_value;
 	subscriber->resume_at = 0;
 	subscriber->full_until = 0;
+	subscriber->before_unwritable = 0;
 	subscriber->count = 0;
 	subscriber->has_redriven = subscriber->durable;
 	subscriber->nletters = subscriber->ndone_letters;

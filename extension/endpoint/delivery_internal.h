@@ -81,6 +81,7 @@ typedef struct SluiceSubscriber
 	int64		acknowledged_at;	/* when the first of these came */
 	int64		resume_at;		/* after a nack: not before that */
 	int64		full_until;		/* as many were in flight as may be: until then some room is waited for */
+	int			before_unwritable;	/* rows before one that cannot be written, to be sent first; 0: none is known */
 	int64	   *in_flight;		/* offsets, in a ring */
 	size_t		room;			/* of the ring, a power of two */
 	size_t		first;

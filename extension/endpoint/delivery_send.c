@@ -37,6 +37,7 @@ typedef struct Reading
 	SluiceBuffer rows;			/* redriven */
 	bool		unwritable;		/* the encoding fits no more: why */
 	bool		restarted;		/* offsets are not what they were */
+	bool		extracting;		/* rows are being read */
 	char		why[256];
 } Reading;
 
@@ -311,6 +312,7 @@ read_step(void *argument)
 		if (reading->lock != SLUICE_SUBSCRIPTION_LOCKED || reading->row.epoch != subscriber->row.epoch)
 			return;
 	}
+	reading->extracting = true;
 	reading->extract = sluice_source_extract(subscriber->source, plan, subscriber->cursor, nacked(subscriber),
 											 reading->max_rows, SLUICE_MESSAGE_BYTES);
 	if (subscriber->row.at_most_once && reading->extract->n > 0)
@@ -335,6 +337,36 @@ end_for(SluiceSubscriber *subscriber, const Reading *reading)
 	sluice_delivery_end(subscriber, &refusal);
 }
 
+/*
+ * The error was one row's: those before it are sent, and when they are done with, the call ends with
+ * what is wrong.  False: it was no row's, and may pass.
+ */
+static bool
+stop_at_unwritable(SluiceSubscriber *subscriber, const Reading *reading, const SluiceFailure *failure, int64 now)
+{
+	SluiceReading *plan = subscriber->source->readings[subscriber->encoding];
+	int			category = ERRCODE_TO_CATEGORY(failure->sqlstate);
+	SluiceRefusal refusal;
+	int64		offset;
+
+	if (category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_OPERATOR_INTERVENTION || !reading->extracting ||
+		!sluice_reading_was_writing(plan, &offset, &subscriber->before_unwritable))
+		return false;
+	if (subscriber->before_unwritable > 0)
+		return true;
+	/* Rows before it are with the consumer: it is to acknowledge them in this call. */
+	if (has_window(subscriber) && subscriber->count > 0)
+	{
+		sluice_delivery_retry(subscriber, now);
+		return true;
+	}
+	refusal = sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE",
+									  "row " INT64_FORMAT " cannot be written: %s (change the row, ask for another encoding, or go on behind it with sluice.seek())",
+									  offset, failure->message);
+	sluice_delivery_end(subscriber, &refusal);
+	return true;
+}
+
 static void
 read_and_send(SluiceSubscriber *subscriber, int64 now)
 {
@@ -344,10 +376,16 @@ read_and_send(SluiceSubscriber *subscriber, int64 now)
 	reading->subscriber = subscriber;
 	reading->now = now;
 	reading->max_rows = window(subscriber, now);
+	if (subscriber->before_unwritable > 0)
+		reading->max_rows = Min(reading->max_rows, subscriber->before_unwritable);
+	subscriber->before_unwritable = 0;
 	if (!sluice_attempt(read_step, reading, &failure))
 	{
-		(void) sluice_source_failed(subscriber->source, now);
-		sluice_delivery_failed(subscriber, &failure, now);
+		if (!stop_at_unwritable(subscriber, reading, &failure, now))
+		{
+			(void) sluice_source_failed(subscriber->source, now);
+			sluice_delivery_failed(subscriber, &failure, now);
+		}
 	}
 	else if (reading->state != SLUICE_SOURCE_READY || reading->unwritable || reading->restarted)
 		end_for(subscriber, reading);

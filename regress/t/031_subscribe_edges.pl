@@ -200,4 +200,45 @@ subtest 'rows of a time' => sub {
 		'offsets below 1 are refused');
 };
 
+subtest 'a row that cannot be written' => sub {
+	$sluice->sql("SELECT sluice.create_stream('proto', message_type => 'ingestion.DataPayload')");
+	$sluice->sql(q{INSERT INTO proto (received_at, device_id, "timestamp") SELECT now(), 'd', CASE WHEN n = 4 THEN 'infinity' ELSE now() END FROM generate_series(1, 6) n});
+	$client->open_call('p', stream => 'proto', subscription => 'proto', create => 1);
+	is_deeply($client->collect('p', 3, ack => 1, bare => 1)->{offsets}, [ 1 .. 3 ], 'those before it come');
+	my $end = $client->next_event('p', 'rows');
+	is("$end->{status} $end->{reason}", 'FAILED_PRECONDITION NOT_SUBSCRIBABLE', 'then the call ends');
+	like($end->{details}, qr/^row 4 cannot be written: .*timestamp out of range in field "timestamp"/, '... and says which row, and why');
+	$client->open_call('j', stream => 'proto', encoding => 'ENCODING_JSON');
+	is_deeply($client->collect('j', 6)->{offsets}, [ 1 .. 6 ], 'JSON can have it');
+	$client->step('cancel', 'j');
+	is(position('proto'), 3, 'what was acknowledged before is kept');
+	$sluice->sql(q{SELECT sluice.seek('proto', "offset" => 4)});
+	$client->open_call('p', subscription => 'proto');
+	is_deeply($client->collect('p', 6, bare => 1)->{offsets}, [ 5, 6 ], 'seek goes on behind it');
+	is($client->finish('p'), 'OK', 'it leaves');
+};
+
+subtest 'a schema that is renamed' => sub {
+	$sluice->sql('CREATE SCHEMA s; CREATE TABLE s.t (id bigserial PRIMARY KEY, v text)');
+	$sluice->sql("SELECT sluice.create_stream('renamed', 's.t', payload_format => 'json', offset_column => 'id')");
+	$sluice->sql("INSERT INTO s.t (v) VALUES ('right')");
+	$client->open_call('r', stream => 'renamed');
+	is_deeply($client->collect('r', 1)->{payloads}, ['{"id":1,"v":"right"}'], 'a row');
+	$sluice->sql("ALTER SCHEMA s RENAME TO s2; CREATE SCHEMA s; CREATE TABLE s.t (id bigserial PRIMARY KEY, v text); INSERT INTO s.t VALUES (2, 'wrong')");
+	$sluice->sql("INSERT INTO s2.t (v) VALUES ('right, too')");
+	is_deeply($client->collect('r', 2)->{payloads}, ['{"id":2,"v":"right, too"}'], 'the next row of the same table, not of the one that has its name now');
+	$client->step('cancel', 'r');
+};
+
+subtest 'children by INHERITS' => sub {
+	$sluice->sql('CREATE TABLE parent (id bigserial, v int)');
+	$sluice->sql("SELECT sluice.create_stream('parent', 'parent', payload_format => 'json', offset_column => 'id')");
+	$client->open_call('a', stream => 'parent');
+	$sluice->sql('BEGIN; CREATE TABLE child () INHERITS (parent); INSERT INTO child (v) VALUES (1); COMMIT');
+	is($client->ending('a'), 'FAILED_PRECONDITION NOT_SUBSCRIBABLE', 'end the call');
+	my ($status, undef, $error) = $sluice->try_sql("SELECT sluice.create_subscription('family', 'parent')");
+	like($error, qr/ERROR:  rows of stream "parent" cannot be ordered: relation "parent" has children by INHERITS, whose rows cannot be ordered: make it a partitioned table/,
+		'and are refused');
+};
+
 done_testing();
