@@ -13,7 +13,7 @@
  */
 #include "postgres.h"
 
-#include "reading.h"
+#include "reading_internal.h"
 
 #include "access/relation.h"
 #include "acting.h"
@@ -24,7 +24,6 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
-#include "offset_column.h"
 #include "protobuf_row.h"
 #include "row_message.h"
 #include "settings.h"
@@ -40,28 +39,6 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
-
-struct SluiceReading
-{
-	SluiceEncoding encoding;
-	Oid			target;
-	Oid			owner;			/* of the stream: who reads */
-	Oid			streams;		/* sluice.streams, whose changes may be changes of ours */
-	char	   *table;			/* qualified and quoted, as are the columns */
-	char	   *offset_name;	/* of the column, as it is */
-	char	   *offset_column;
-	char	   *received_column;	/* or NULL */
-	SluiceJsonRow *json;		/* JSON */
-	SluiceProtobufRow *protobuf;	/* PROTOBUF */
-	SPIPlanPtr	plan;
-	bool		planned;		/* it has been executed */
-	bool		stale;
-	dlist_node	node;			/* among all, for invalidation */
-	MemoryContext row_context;	/* reset after each row */
-	MemoryContext context;
-	int64		writing;		/* offset of the row that is being written; 0: none */
-	int			written;		/* rows of this read before it */
-};
 
 /* Where the executor's rows go. */
 typedef struct Receiver
@@ -212,8 +189,8 @@ make_receiver(SluiceReading *reading, SluiceBuffer *rows)
 /* Acting as the owner */
 
 /* Sessions that are not a worker's are those of tests. */
-static void
-begin_acting(SluiceReading *reading, SluiceActing *acting)
+void
+sluice_reading_begin_acting(SluiceReading *reading, SluiceActing *acting)
 {
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -221,8 +198,8 @@ begin_acting(SluiceReading *reading, SluiceActing *acting)
 	sluice_acting_begin(acting, reading->owner, true, IsBackgroundWorker);
 }
 
-static void
-end_acting(SluiceActing *acting)
+void
+sluice_reading_end_acting(SluiceActing *acting)
 {
 	sluice_acting_end(acting);
 	PopActiveSnapshot();
@@ -246,23 +223,23 @@ prefer_index(void)
 	set_local("jit", "off");
 }
 
-static void
-start_timeout(void)
+void
+sluice_reading_start_timeout(void)
 {
 	if (IsBackgroundWorker && sluice_statement_timeout > 0)
 		enable_timeout_after(STATEMENT_TIMEOUT, sluice_statement_timeout);
 }
 
-static void
-stop_timeout(void)
+void
+sluice_reading_stop_timeout(void)
 {
 	if (IsBackgroundWorker)
 		disable_timeout(STATEMENT_TIMEOUT, false);
 }
 
 /* What is locked by DDL is not waited for. */
-static void
-lock_target(Oid target)
+void
+sluice_reading_lock_target(Oid target)
 {
 	if (!ConditionalLockRelationOid(target, AccessShareLock))
 	{
@@ -302,18 +279,18 @@ execute(SluiceReading *reading, int64 after, int64 through, int64 max_rows, Rece
 		};
 	if (!reading->planned || !SPI_plan_is_valid(reading->plan))
 		prefer_index();
-	start_timeout();
+	sluice_reading_start_timeout();
 	PG_TRY();
 	{
 		result = SPI_execute_plan_extended(reading->plan, &options);
 	}
 	PG_CATCH();
 	{
-		stop_timeout();
+		sluice_reading_stop_timeout();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	stop_timeout();
+	sluice_reading_stop_timeout();
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan_extended returned %d", result);
 	reading->planned = true;
@@ -327,10 +304,10 @@ read_range(SluiceReading *reading, int64 after, int64 through, int64 max_rows, R
 
 	reading->writing = 0;
 	reading->written = 0;
-	lock_target(reading->target);
-	begin_acting(reading, &acting);
+	sluice_reading_lock_target(reading->target);
+	sluice_reading_begin_acting(reading, &acting);
 	execute(reading, after, through, max_rows, receiver);
-	end_acting(&acting);
+	sluice_reading_end_acting(&acting);
 }
 
 int
@@ -367,59 +344,6 @@ sluice_reading_payload(SluiceReading *reading, int64 offset, uint8 **payload, si
 		memcpy(*payload, bytes.data, bytes.length);
 	*length = bytes.length;
 	sluice_buffer_free(&bytes);
-	return true;
-}
-
-/* The position before all rows. */
-static int64
-origin(SluiceReading *reading)
-{
-	Relation	rel = relation_open(reading->target, NoLock);
-	char	   *why;
-	Oid			sequence = sluice_offset_column_find(rel, reading->offset_name, &why);
-
-	relation_close(rel, NoLock);
-	if (!OidIsValid(sequence))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("rows of relation \"%s\" cannot be ordered: %s", get_rel_name(reading->target), why)));
-	return sluice_offset_column_origin(sequence);
-}
-
-bool
-sluice_reading_offset_at(SluiceReading *reading, int64 time, int64 *offset)
-{
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(time - SLUICE_EPOCH_OFFSET)};
-	SluiceActing acting;
-	bool		isnull;
-	int			result;
-	Datum		last;
-
-	if (reading->received_column == NULL)
-		return false;
-	lock_target(reading->target);
-	*offset = origin(reading);
-	begin_acting(reading, &acting);
-	start_timeout();
-	PG_TRY();
-	{
-		result = SPI_execute_with_args(sluice_offset_column_since(reading->table, reading->offset_column, reading->received_column),
-									   1, types, values, NULL, true, 1);
-	}
-	PG_CATCH();
-	{
-		stop_timeout();
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	stop_timeout();
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_with_args returned %d", result);
-	last = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull)
-		*offset = DatumGetInt64(last);
-	end_acting(&acting);
 	return true;
 }
 
@@ -517,12 +441,12 @@ prepare(SluiceReading *reading, List *columns)
 		appendStringInfo(&sql, ", %s", quote_identifier(lfirst(cell)));
 	appendStringInfo(&sql, " FROM %s WHERE %s OPERATOR(pg_catalog.>) $1 AND %s OPERATOR(pg_catalog.<=) $2 ORDER BY %s LIMIT $3",
 					 reading->table, reading->offset_column, reading->offset_column, reading->offset_column);
-	begin_acting(reading, &acting);
+	sluice_reading_begin_acting(reading, &acting);
 	plan = SPI_prepare_cursor(sql.data, PARAMETERS, types, CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
 	reading->plan = plan;
-	end_acting(&acting);
+	sluice_reading_end_acting(&acting);
 }
 
 /* In the current memory context, which becomes its own. */
@@ -562,7 +486,7 @@ try_reading(SluiceStream *stream, SluiceEncoding encoding, char **why)
 	Relation	rel;
 	List	   *columns;
 
-	lock_target(stream->target);
+	sluice_reading_lock_target(stream->target);
 	rel = relation_open(stream->target, NoLock);
 	old = MemoryContextSwitchTo(context);
 	reading = make_reading(stream, rel, encoding);
