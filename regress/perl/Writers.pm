@@ -90,13 +90,14 @@ sub start
 	my $connection = sprintf '-h %s -p %s', $node->host, $node->port;
 	my $time = $self->{seconds} || 100_000;
 
-	# Prepared transactions survive a server that was killed, and would hold back all rows behind them.
+	# Prepared transactions survive a server that was killed, and would hold back all rows behind them: nobody
+	# writes before they are ended, which cannot be while the server is still starting.
 	push @{ $self->{pids} }, $self->run('sessions', <<"END");
 export PGAPPNAME=writers
 seed=$self->{seed}
 while ! [ -e $self->{home}/end ]; do
 	echo "SELECT format('%s PREPARED %L', CASE WHEN ascii(right(gid, 1)) % 2 = 0 THEN 'COMMIT' ELSE 'ROLLBACK' END, gid) FROM pg_prepared_xacts \\gexec" |
-		psql -X -q $connection -d postgres
+		psql -X -q $connection -d postgres || { sleep 0.1; continue; }
 	pgbench -n -c $self->{clients} -T $time --rate $self->{rate} --random-seed=\$seed $connection $files postgres
 	[ $self->{seconds} -gt 0 ] && exit
 	seed=\$((seed + 1))
