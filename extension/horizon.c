@@ -154,8 +154,8 @@ register_callbacks(void)
 }
 
 /*
- * All that may be locked by those who write rows of the target: its partitions (and other
- * children), where rows are put in directly, and the tables it is a partition of.
+ * All that may be locked by those who write rows of the target: its partitions, where
+ * rows are put in directly, and the tables it is a partition of.
  */
 static List *
 collect_relations(Relation rel)

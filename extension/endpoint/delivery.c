@@ -102,6 +102,31 @@ sluice_delivery_refusal(int status, const char *reason, const char *format, ...)
 	return refusal;
 }
 
+SluiceRefusal
+sluice_delivery_not_ready(SluiceSourceState state, const char *why)
+{
+	switch (state)
+	{
+		case SLUICE_SOURCE_GONE:
+			return sluice_delivery_refusal(SLUICE_STATUS_NOT_FOUND, "DROPPED", "the stream, or its table, was dropped");
+		case SLUICE_SOURCE_HELD:
+			return sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "the stream is held: %s", why);
+		case SLUICE_SOURCE_UNFIT:
+			return sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE", "%s", why);
+		case SLUICE_SOURCE_READY:
+			break;
+	}
+	elog(FATAL, "a source that is ready is no reason to end a call");
+}
+
+SluiceRefusal
+sluice_delivery_beyond_end(int64 position, int64 last_value)
+{
+	return sluice_delivery_refusal(SLUICE_STATUS_OUT_OF_RANGE, "BEYOND_END",
+								   "position " INT64_FORMAT " is above the last offset, " INT64_FORMAT ": set it anew with sluice.seek()",
+								   position, last_value);
+}
+
 /* Its activation is over; what it had in flight is the next one's. */
 static void
 deactivate(SluiceSubscriber *subscriber)

@@ -65,33 +65,19 @@ static bool
 source_fits(Activation *activation, int64 position)
 {
 	SluiceSource *source = activation->subscriber->source;
+	SluiceSourceState state;
 	char	   *why;
 
-	activation->refused = true;
 	sluice_source_soil(source);
-	switch (sluice_source_look(source, activation->now, &why))
-	{
-		case SLUICE_SOURCE_READY:
-			if (position <= Max(source->state.last_value, 0))
-			{
-				activation->refused = false;
-				return true;
-			}
-			activation->refusal = sluice_delivery_refusal(SLUICE_STATUS_OUT_OF_RANGE, "BEYOND_END",
-														  "position " INT64_FORMAT " is above the last offset, " INT64_FORMAT ": set it anew with sluice.seek()",
-														  position, source->state.last_value);
-			break;
-		case SLUICE_SOURCE_GONE:
-			activation->refusal = sluice_delivery_refusal(SLUICE_STATUS_NOT_FOUND, "DROPPED", "the stream, or its table, was dropped");
-			break;
-		case SLUICE_SOURCE_HELD:
-			activation->refusal = sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "the stream is held: %s", why);
-			break;
-		case SLUICE_SOURCE_UNFIT:
-			activation->refusal = sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE", "%s", why);
-			break;
-	}
-	return false;
+	state = sluice_source_look(source, activation->now, &why);
+	activation->refused = true;
+	if (state != SLUICE_SOURCE_READY)
+		activation->refusal = sluice_delivery_not_ready(state, why);
+	else if (position > Max(source->state.last_value, 0))
+		activation->refusal = sluice_delivery_beyond_end(position, source->state.last_value);
+	else
+		activation->refused = false;
+	return !activation->refused;
 }
 
 static void

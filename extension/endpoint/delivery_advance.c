@@ -180,6 +180,7 @@ start_step(void *argument)
 	Step	   *step = argument;
 	SluiceSubscriber *subscriber = step->subscriber;
 	const SluiceToken *token = &step->advance->token;
+	SluiceSourceState state;
 	char	   *why;
 
 	step->row = subscriber->row;
@@ -205,12 +206,11 @@ start_step(void *argument)
 	}
 	/* The consumer's position may be newer than our last look. */
 	sluice_source_soil(subscriber->source);
-	if (sluice_source_look(subscriber->source, step->now, &why) != SLUICE_SOURCE_READY)
-		refuse(step, sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "the stream was changed, open the call again"));
+	state = sluice_source_look(subscriber->source, step->now, &why);
+	if (state != SLUICE_SOURCE_READY)
+		refuse(step, sluice_delivery_not_ready(state, why));
 	else if (token->offset > Max(subscriber->source->state.last_value, 0))
-		refuse(step, sluice_delivery_refusal(SLUICE_STATUS_OUT_OF_RANGE, "BEYOND_END",
-											 "position " INT64_FORMAT " is above the last offset, " INT64_FORMAT,
-											 token->offset, subscriber->source->state.last_value));
+		refuse(step, sluice_delivery_beyond_end(token->offset, subscriber->source->state.last_value));
 	else if (subscriber->durable)
 		sluice_subscription_place(&step->row, token->offset);
 	else

@@ -122,6 +122,10 @@ extern void sluice_delivery_answer(SluiceDelivery *delivery, SluiceConsumerRecor
 /* What a call ends with; text is in the server's encoding. */
 extern SluiceRefusal sluice_delivery_refusal(int status, const char *reason, const char *format, ...) pg_attribute_printf(3, 4);
 
+/* What it ends with where the source is not ready, and where a position is above all offsets. */
+extern SluiceRefusal sluice_delivery_not_ready(SluiceSourceState state, const char *why);
+extern SluiceRefusal sluice_delivery_beyond_end(int64 position, int64 last_value);
+
 /* End the call: with one of its pulls, or as soon as there is one. */
 extern void sluice_delivery_end(SluiceSubscriber *subscriber, const SluiceRefusal *refusal);
 

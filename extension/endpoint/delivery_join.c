@@ -86,24 +86,17 @@ guarantee_fits(Joining *joining)
 static bool
 prepare_source(Joining *joining, SluiceStream *stream)
 {
+	SluiceSourceState state;
 	SluiceReading *reading;
 	char	   *why;
 
 	joining->source = sluice_source_join(stream->id);
 	sluice_source_soil(joining->source);
-	switch (sluice_source_look(joining->source, 0, &why))
+	state = sluice_source_look(joining->source, 0, &why);
+	if (state != SLUICE_SOURCE_READY)
 	{
-		case SLUICE_SOURCE_READY:
-			break;
-		case SLUICE_SOURCE_GONE:
-			refuse(joining, sluice_delivery_refusal(SLUICE_STATUS_NOT_FOUND, "DROPPED", "the table of stream \"%s\" was dropped", stream->name));
-			return false;
-		case SLUICE_SOURCE_HELD:
-			refuse(joining, sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "stream \"%s\" is held: %s", stream->name, why));
-			return false;
-		case SLUICE_SOURCE_UNFIT:
-			refuse(joining, sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE", "%s", why));
-			return false;
+		refuse(joining, sluice_delivery_not_ready(state, why));
+		return false;
 	}
 	reading = sluice_source_reading(joining->source, joining->wish->encoding, &why);
 	if (reading == NULL)

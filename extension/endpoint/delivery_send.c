@@ -324,10 +324,8 @@ end_for(SluiceSubscriber *subscriber, const Reading *reading)
 {
 	SluiceRefusal refusal;
 
-	if (reading->state == SLUICE_SOURCE_GONE)
-		refusal = sluice_delivery_refusal(SLUICE_STATUS_NOT_FOUND, "DROPPED", "the stream, or its table, was dropped");
-	else if (reading->state == SLUICE_SOURCE_HELD)
-		refusal = sluice_delivery_refusal(SLUICE_STATUS_UNAVAILABLE, NULL, "the stream is held: %s", reading->why);
+	if (reading->state != SLUICE_SOURCE_READY)
+		refusal = sluice_delivery_not_ready(reading->state, reading->why);
 	else if (reading->restarted)
 		refusal = sluice_delivery_refusal(SLUICE_STATUS_OUT_OF_RANGE, "BEYOND_END",
 										  "the offsets of the stream were begun anew below position " INT64_FORMAT ": set it anew with sluice.seek()",

@@ -280,7 +280,7 @@ sub finish
 	foreach my $consumer (@everybody)
 	{
 		my $status = $consumer->stop;
-		ok($status == ($consumer->{name} =~ /^(?:sink|tail)/ ? 5 : 0) || ($status == 3 && is_in_doubt($consumer)), "$consumer->{name} leaves")
+		ok($status eq ($consumer->{name} =~ /^(?:sink|tail)/ ? '5' : '0') || ($status eq '3' && is_in_doubt($consumer)), "$consumer->{name} leaves")
 		  or do { diag("status $status"); $consumer->diagnose };
 	}
 	is(sum(values %made), $faults, "$faults faults were made: " . join(', ', map { "$made{$_} $_" } sort keys %made));

@@ -91,6 +91,33 @@ subtest 'a row that cannot be read now' => sub {
 	is(position('unread'), 0, 'and is not passed without a letter');
 	like($sluice->log_since($log), qr/WARNING:  could not serve a consumer of stream \d+: row 1 cannot be read for its dead letter: sequence/, 'the log says why');
 	$sluice->sql('ALTER SEQUENCE unread_id_seq CACHE 1');
+	$active = $client->open_call('s', subscription => 'unread', wants_start => 1);
+	$sluice->sql('ALTER SEQUENCE unread_id_seq CACHE 5');
+	$client->step('start', 's', epoch => $active->{epoch}, token => $active->{token});
+	is($client->ending('s'), 'FAILED_PRECONDITION NOT_SUBSCRIBABLE', 'nor is a position of the consumer taken then');
+	$client->begin('t', subscription => 'unread');
+	is($client->ending('t'), 'FAILED_PRECONDITION NOT_SUBSCRIBABLE', '... nor another call');
+	$sluice->sql('ALTER SEQUENCE unread_id_seq CACHE 1');
+};
+
+subtest 'a stream that came from a dump' => sub {
+	create_stream('dumped');
+	insert('dumped', 1, 2);
+	my $home = $sluice->sql("SELECT home FROM sluice.streams WHERE name = 'dumped'");
+	$client->open_call('a', stream => 'dumped', subscription => 'dumped', create => 1);
+	$client->collect('a', 2);
+	$sluice->sql("UPDATE sluice.streams SET home = 'elsewhere' WHERE name = 'dumped'");
+	foreach my $call ('a', 'b')
+	{
+		$client->begin('b', subscription => 'dumped') if $call eq 'b';
+		my $end = $client->next_event($call, 'active');
+		is("$end->{status} $end->{details}",
+			'UNAVAILABLE the stream is held: the stream came from another database, probably from a dump: run sluice.resume() when its keys are restored',
+			$call eq 'a' ? 'ends the call' : '... and the next one');
+	}
+	$sluice->sql("UPDATE sluice.streams SET home = '$home' WHERE name = 'dumped'");
+	is($client->open_call('a', subscription => 'dumped')->{position}, 0, 'resumed, it goes on');
+	is($client->finish('a'), 'OK', 'it leaves');
 };
 
 subtest 'offsets that begin anew' => sub {
@@ -100,7 +127,9 @@ subtest 'offsets that begin anew' => sub {
 	$client->collect('a', 10, ack => 1);
 	$sluice->sql('TRUNCATE reborn RESTART IDENTITY');
 	insert('reborn', 1, 3);
-	is($client->ending('a'), 'OUT_OF_RANGE BEYOND_END', 'end the call: TRUNCATE RESTART IDENTITY');
+	my $end = $client->next_event('a', 'rows');
+	is("$end->{status} $end->{reason}", 'OUT_OF_RANGE BEYOND_END', 'end the call: TRUNCATE RESTART IDENTITY');
+	is($end->{details}, 'the offsets of the stream were begun anew below position 10: set it anew with sluice.seek()', '... and say what to do');
 	is(position('reborn'), 10, 'the position is what it was');
 	$client->begin('b', subscription => 'reborn');
 	is($client->ending('b'), 'OUT_OF_RANGE BEYOND_END', '... and is beyond the end for the next one');
