@@ -462,10 +462,12 @@ class Database:
 
     def fresh(self):
         self.sql("SET client_min_messages = warning; DROP SCHEMA IF EXISTS sluice_sink CASCADE; DROP TABLE IF EXISTS orders CASCADE;"
-                 "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text, value double precision)")
+                 "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text, value double precision,"
+                 " arrival bigint GENERATED ALWAYS AS IDENTITY)")
 
     def rows(self):
-        return [int(line) for line in self.sql("SELECT id FROM orders ORDER BY ctid")]
+        """In the order in which they were put in."""
+        return [int(line) for line in self.sql("SELECT id FROM orders ORDER BY arrival")]
 
     def position(self, name="s"):
         """[] where there is no such table yet."""
@@ -496,7 +498,7 @@ def rows_and_position_are_in_one_transaction():
         run = subscribe(server.port, *into(sink), "--until-caught-up")
         equal([run.status, run.err], [0, ""], "status")
         equal(sink.rows(), list(range(1, 12001)), "rows, in order")
-        equal(sink.sql("SELECT * FROM orders WHERE id = 17"), ["17|row 17|2.125"], "a row")
+        equal(sink.sql("SELECT id, name, value FROM orders WHERE id = 17"), ["17|row 17|2.125"], "a row")
         equal(sink.position(), ["12000|"], "position")
         equal(sink.sql("SELECT replace(stream_uid::text, '-', ''), system_identifier, timeline, lsn FROM sluice_sink.positions"),
               [f"{server.uid.hex()}|7|1|0/{server.lsn:X}"], "token")
@@ -544,7 +546,8 @@ def a_killed_run_and_a_lost_sink_neither_lose_nor_double():
         stop.set()
         writer.join()
         wait_until(lambda: sink.position() == [f"{server.last}|"], "all is there")
-        server.wait(lambda: server.open_calls == 2, "both are there")
+        # A call whose client was killed may be counted until Python's gRPC lets go of it.
+        server.wait(lambda: server.open_calls >= 2, "both are there")
         for run in runs:
             run.signal(signal.SIGTERM)
         equal([run.end() for run in runs], [5, 5], "status")
