@@ -6,6 +6,7 @@
 
 #include "batch.h"
 
+#include "access.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog.h"
@@ -35,6 +36,7 @@ sluice_batch_add(SluiceBatch *batch, SluiceShare *share, int32 stream_id,
 {
 	share->stream_id = stream_id;
 	share->group = group;
+	share->role = group != NULL ? group->role : InvalidOid;
 	share->items = MemoryContextAllocHuge(batch->context, sizeof(SluiceItem) * (n + 1));
 	share->nitems = n;
 	for (int i = 0; i < n; i++)
@@ -92,9 +94,28 @@ lock_share(SluiceBatch *batch, SluiceShare *share)
 	return true;
 }
 
+/* May the clients still put rows into the target?  Asked for each batch: what was revoked, or who was locked out, ends here. */
+static bool
+may_store(SluiceShare *share, const SluiceTarget *target)
+{
+	AttrNumber *columns = palloc(sizeof(AttrNumber) * target->nfields);
+	char	   *refusal;
+
+	for (int i = 0; i < target->nfields; i++)
+		columns[i] = target->fields[i].attnum;
+	if (sluice_access_standing(share->role) != SLUICE_STANDING_GOOD)
+		refusal = "the role may not log in to this database any more";
+	else
+		refusal = sluice_access_insert_refusal(share->role, target->relid, columns, target->nfields);
+	if (refusal != NULL)
+		hold_share(share, SLUICE_HOLD_DENIED, refusal);
+	return refusal == NULL;
+}
+
 static void
 resolve_share(SluiceBatch *batch, SluiceShare *share)
 {
+	SluiceTarget *target;
 	Relation	rel;
 
 	share->hold = SLUICE_HOLD_NONE;
@@ -108,9 +129,16 @@ resolve_share(SluiceBatch *batch, SluiceShare *share)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the target of stream \"%s\" does not exist", share->stream->name),
 				 errhint("Bind the stream to another table with sluice.alter_stream(), or drop it.")));
-	(void) sluice_target_bind(share->stream, rel);
+	target = sluice_target_bind(share->stream, rel);
 	table_close(rel, NoLock);
-	share->ready = true;
+	share->ready = !OidIsValid(share->role) || may_store(share, target);
+}
+
+SluiceHold
+sluice_batch_hold_for(const ErrorData *error, Oid role)
+{
+	/* What the target needs beside: a sequence, a function of a trigger. */
+	return OidIsValid(role) && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ? SLUICE_HOLD_DENIED : SLUICE_HOLD_ERROR;
 }
 
 /*
@@ -145,7 +173,7 @@ run_confined(SluiceBatch *batch, SluiceShare *share, void (*step) (SluiceBatch *
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		hold_share(share, SLUICE_HOLD_ERROR, error->message);
+		hold_share(share, sluice_batch_hold_for(error, share->role), error->message);
 		strlcpy(share->group->sqlstate, unpack_sql_state(error->sqlerrcode), sizeof(share->group->sqlstate));
 		share->ready = false;
 		for (int i = 0; i < share->nitems; i++)
@@ -170,13 +198,13 @@ compare_items(const void *a, const void *b)
 
 	if (order == 0)
 		order = (x->share->stream_id > y->share->stream_id) - (x->share->stream_id < y->share->stream_id);
-	return order != 0 ? order : (x > y) - (x < y);	/* then by arrival: items of a share are one array */
+	return order != 0 ? order : (x > y) - (x < y);	/* then by arrival, within a share, whose items are one array */
 }
 
 static bool
 same_key(const SluiceItem *x, const SluiceItem *y)
 {
-	return x->share == y->share && memcmp(x->record->key, y->record->key, SLUICE_KEY_SIZE) == 0;
+	return x->share->stream_id == y->share->stream_id && memcmp(x->record->key, y->record->key, SLUICE_KEY_SIZE) == 0;
 }
 
 static bool
@@ -373,7 +401,7 @@ store_share(SluiceBatch *batch, SluiceShare *share)
 		.stream = share->stream,
 		.target = sluice_target_bind(share->stream, rel),
 		.rel = rel,
-		.role = batch->from_sql && !batch->redrive ? InvalidOid : share->stream->owner,
+		.role = batch->from_sql && !batch->redrive ? InvalidOid : OidIsValid(share->role) ? share->role : share->stream->owner,
 		.in_worker = !batch->from_sql,
 		.context = batch->context
 	};

@@ -22,10 +22,11 @@
 #include "keys.h"
 #include "piece.h"
 
-/* The records of one stream within a batch. */
+/* The records of one stream, from clients of one role, within a batch. */
 typedef struct SluiceShare
 {
 	int32		stream_id;
+	Oid			role;			/* of the worker's clients; InvalidOid: as the stream's owner */
 	SluiceGroup *group;			/* the worker's; or NULL */
 	SluiceStream *stream;
 	bool		ready;			/* false: takes no part in this batch */
@@ -60,6 +61,9 @@ typedef struct SluiceBatch
 /* Add the records of a stream. */
 extern void sluice_batch_add(SluiceBatch *batch, SluiceShare *share, int32 stream_id,
 							 SluiceRecord **records, int n, SluiceGroup *group);
+
+/* Why the share of this role is held after an error of its target. */
+extern SluiceHold sluice_batch_hold_for(const ErrorData *error, Oid role);
 
 /*
  * Run the steps.  False: a key turned out to be there already; roll back and run

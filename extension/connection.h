@@ -37,6 +37,7 @@ typedef struct SluiceConnection
 	uint8_t		method;			/* SluiceConnectionMethod */
 	bool		has_producer;
 	int32_t		stream_id;		/* 0: not known yet */
+	uint32_t	role;			/* OID; 0: not known yet, or the owner of the stream */
 	char		address[SLUICE_CONNECTION_TEXT];	/* both end with a NUL, and may be cut off */
 	char		client[SLUICE_CONNECTION_TEXT];
 	uint8_t		producer[SLUICE_PRODUCER_SIZE];

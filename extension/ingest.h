@@ -16,13 +16,15 @@ typedef enum SluiceHold
 	SLUICE_HOLD_LOCKED,			/* the target is locked by another transaction */
 	SLUICE_HOLD_ERROR,			/* sqlstate, message: retry with backoff */
 	SLUICE_HOLD_PAUSED,			/* sluice.hold(), or restored from a dump: message */
+	SLUICE_HOLD_DENIED,			/* the role of the clients may not (any more): end their calls */
 	SLUICE_HOLD_GONE			/* the stream was dropped: end its calls */
 } SluiceHold;
 
-/* The records of one stream that a batch takes. */
+/* The records of one stream, from clients of one role, that a batch takes. */
 typedef struct SluiceGroup
 {
 	int32		stream_id;
+	Oid			role;			/* InvalidOid: they act as the stream's owner */
 	SluiceRecord **records;
 	int			nrecords;
 

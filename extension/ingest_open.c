@@ -14,6 +14,7 @@
 
 #include "ingest.h"
 
+#include "access.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog.h"
@@ -24,6 +25,7 @@
 #include "producers.h"
 #include "standbys.h"
 #include "stream.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -32,6 +34,7 @@
 
 /* gRPC status codes, by their numbers on the wire. */
 #define STATUS_NOT_FOUND 5
+#define STATUS_PERMISSION_DENIED 7
 #define STATUS_FAILED_PRECONDITION 9
 #define STATUS_UNAVAILABLE 14
 
@@ -78,6 +81,20 @@ find_stream(const char *name, SluiceRefusal *refusal)
 	else if (stream == NULL)
 		refuse(refusal, STATUS_NOT_FOUND, NULL, "stream \"%s\" does not exist: make it with sluice.create_stream()", server_name);
 	return stream;
+}
+
+/* Some of its columns, at least: which ones are wanted is known when the target is bound, for each batch. */
+static bool
+may_insert(const SluiceStream *stream, Oid role, SluiceRefusal *refusal)
+{
+	char	   *why;
+
+	if (pg_attribute_aclcheck_all(stream->target, role, ACL_INSERT, ACLMASK_ANY) == ACLCHECK_OK)
+		return true;
+	why = sluice_access_insert_refusal(role, stream->target, NULL, 0);
+	if (why != NULL)
+		refuse(refusal, STATUS_PERMISSION_DENIED, NULL, "%s", why);
+	return why == NULL;
 }
 
 /* ---- the producer ---- */
@@ -235,6 +252,8 @@ open_stream(SluiceSender *sender, SluiceRefusal *refusal)
 	if (stream == NULL)
 		return SLUICE_OPEN_REFUSED;
 	sender->stream_id = id = stream->id;
+	if (OidIsValid(sender->role) && !may_insert(stream, sender->role, refusal))
+		return SLUICE_OPEN_REFUSED;
 	if (!sender->sequenced)
 		return SLUICE_OPEN_DONE;
 	/* While we have the lock the stream is not dropped; it may have been just before. */

@@ -205,7 +205,7 @@ run_groups(SluiceGroup *groups, int ngroups, bool careful)
 static void
 hold_group(SluiceGroup *group)
 {
-	group->hold = SLUICE_HOLD_ERROR;
+	group->hold = sluice_batch_hold_for(last_error, group->role);
 	strlcpy(group->sqlstate, unpack_sql_state(last_error->sqlerrcode), sizeof(group->sqlstate));
 	strlcpy(group->message, last_error->message != NULL ? last_error->message : "", sizeof(group->message));
 }
@@ -235,7 +235,7 @@ run_halves(SluiceGroup *group)
 	if (run_groups(group, 1, true) == COMMITTED)
 		return;
 	hold_group(group);
-	if (sluice_sqlstate_class(last_error->sqlerrcode) != SLUICE_ERROR_DATA)
+	if (sluice_sqlstate_class_of(last_error) != SLUICE_ERROR_DATA)
 		return;
 	if (group->nrecords == 1)
 	{

@@ -183,7 +183,7 @@ settle_stubborn(Isolation *isolation, int at, ErrorData *error)
 static void
 settle_single(Isolation *isolation, int at, ErrorData *error)
 {
-	if (sluice_sqlstate_class(error->sqlerrcode) == SLUICE_ERROR_DATA)
+	if (sluice_sqlstate_class_of(error) == SLUICE_ERROR_DATA)
 		refuse(isolation->piece, isolation->items[at], error);
 	else if (isolation->patient)
 		settle_stubborn(isolation, at, error);
@@ -220,7 +220,7 @@ store_run(Isolation *isolation, int from, int n, bool hints)
 
 		if (error == NULL)
 			return;
-		if (sluice_sqlstate_class(error->sqlerrcode) == SLUICE_ERROR_RETRY && !isolation->patient)
+		if (sluice_sqlstate_class_of(error) == SLUICE_ERROR_RETRY && !isolation->patient)
 			ReThrowError(error);
 		if (n == 1)
 		{

@@ -15,6 +15,7 @@
 #include "fmgr.h"
 #include "launcher.h"
 #include "miscadmin.h"
+#include "quotas.h"
 #include "settings.h"
 #include "shared.h"
 #include "watch.h"
@@ -32,6 +33,7 @@ _PG_init(void)
 	sluice_shared_install();
 	sluice_connections_install();
 	sluice_active_install();
+	sluice_quotas_install();
 	sluice_watch_install();
 	sluice_launcher_register();
 }

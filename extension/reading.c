@@ -186,7 +186,7 @@ make_receiver(SluiceReading *reading, SluiceBuffer *rows)
 	};
 }
 
-/* Acting as the owner */
+/* Acting as the role */
 
 /* Sessions that are not a worker's are those of tests. */
 void
@@ -195,7 +195,7 @@ sluice_reading_begin_acting(SluiceReading *reading, SluiceActing *acting)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	sluice_acting_begin(acting, reading->owner, true, IsBackgroundWorker);
+	sluice_acting_begin(acting, reading->role, true, IsBackgroundWorker);
 }
 
 void
@@ -451,7 +451,7 @@ prepare(SluiceReading *reading, List *columns)
 
 /* In the current memory context, which becomes its own. */
 static SluiceReading *
-make_reading(SluiceStream *stream, Relation rel, SluiceEncoding encoding)
+make_reading(SluiceStream *stream, Relation rel, Oid role, SluiceEncoding encoding)
 {
 	SluiceReading *reading = palloc0(sizeof(SluiceReading));
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
@@ -460,7 +460,7 @@ make_reading(SluiceStream *stream, Relation rel, SluiceEncoding encoding)
 	reading->row_context = AllocSetContextCreate(reading->context, "sluice row", ALLOCSET_DEFAULT_SIZES);
 	reading->encoding = encoding_of(stream, encoding);
 	reading->target = stream->target;
-	reading->owner = stream->owner;
+	reading->role = OidIsValid(role) ? role : stream->owner;
 	reading->streams = sluice_catalog_relation("streams");
 	reading->table = pstrdup(quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 														RelationGetRelationName(rel)));
@@ -478,7 +478,7 @@ make_reading(SluiceStream *stream, Relation rel, SluiceEncoding encoding)
 
 /* Below the caller's memory context, so that it goes with an error.  NULL, with *why: it cannot be. */
 static SluiceReading *
-try_reading(SluiceStream *stream, SluiceEncoding encoding, char **why)
+try_reading(SluiceStream *stream, Oid role, SluiceEncoding encoding, char **why)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "sluice reading", ALLOCSET_SMALL_SIZES);
 	MemoryContext old;
@@ -489,7 +489,7 @@ try_reading(SluiceStream *stream, SluiceEncoding encoding, char **why)
 	sluice_reading_lock_target(stream->target);
 	rel = relation_open(stream->target, NoLock);
 	old = MemoryContextSwitchTo(context);
-	reading = make_reading(stream, rel, encoding);
+	reading = make_reading(stream, rel, role, encoding);
 	columns = make_encoder(reading, stream, rel, why);
 	if (*why == NULL)
 		prepare(reading, columns);
@@ -503,7 +503,7 @@ try_reading(SluiceStream *stream, SluiceEncoding encoding, char **why)
 }
 
 SluiceReading *
-sluice_reading_create(SluiceStream *stream, SluiceEncoding encoding, char **why)
+sluice_reading_create(SluiceStream *stream, Oid role, SluiceEncoding encoding, char **why)
 {
 	static bool registered = false;
 	SluiceReading *reading;
@@ -521,7 +521,7 @@ sluice_reading_create(SluiceStream *stream, SluiceEncoding encoding, char **why)
 						stream->name);
 		return NULL;
 	}
-	reading = try_reading(stream, encoding, why);
+	reading = try_reading(stream, role, encoding, why);
 	if (reading != NULL)
 		MemoryContextSetParent(reading->context, TopMemoryContext);
 	return reading;

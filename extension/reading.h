@@ -2,7 +2,7 @@
  * reading.h
  *		Rows of a stream's target in offset order, as a consumer gets them.
  *
- * Read by a prepared SELECT, as the stream's owner, so that partitions, column
+ * Read by a prepared SELECT, as the consumer's role or the stream's owner, so that partitions, column
  * privileges and row security are what they are for a SELECT of that role;
  * written, row by row as the executor hands them out, as field "rows" of
  * sluice.v1.Rows.
@@ -27,10 +27,10 @@ typedef enum SluiceEncoding
 typedef struct SluiceReading SluiceReading;
 
 /*
- * In a transaction: prepare for a stream (its target exists).  NULL: its rows cannot be written so, *why
+ * In a transaction: prepare for a stream (its target exists), to be read as this role, or as its owner for InvalidOid.  NULL: its rows cannot be written so, *why
  * tells what to do.  Lives in TopMemoryContext until freed; the stream's entry may go meanwhile.
  */
-extern PGDLLEXPORT SluiceReading *sluice_reading_create(SluiceStream *stream, SluiceEncoding encoding, char **why);
+extern PGDLLEXPORT SluiceReading *sluice_reading_create(SluiceStream *stream, Oid role, SluiceEncoding encoding, char **why);
 extern PGDLLEXPORT void sluice_reading_free(SluiceReading *reading);
 extern PGDLLEXPORT SluiceEncoding sluice_reading_encoding(const SluiceReading *reading);	/* never STREAM */
 

@@ -21,7 +21,7 @@ struct SluiceReading
 {
 	SluiceEncoding encoding;
 	Oid			target;
-	Oid			owner;			/* of the stream: who reads */
+	Oid			role;			/* who reads */
 	Oid			streams;		/* sluice.streams, whose changes may be changes of ours */
 	char	   *table;			/* qualified and quoted, as are the columns */
 	char	   *offset_name;	/* of the column, as it is */

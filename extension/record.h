@@ -99,6 +99,9 @@ typedef struct SluiceSender
 	struct SluiceWish *wish;	/* of a consumer: what it asked for */
 	void	   *consumer;		/* the main thread's, between SLUICE_SUBSCRIBE and SLUICE_LEAVE */
 	int32_t		claim;			/* the ingest transaction's, within one batch */
+	struct SluiceLogin *login;	/* what the client shows of itself */
+	uint32_t	role;			/* the main thread's: OID of the role that it acts as; 0: of the owner of its stream */
+	struct SluiceQuota *quota;	/* where the call is counted, of a role with a connection limit; or NULL */
 	void	   *call;			/* the network thread's */
 	_Atomic bool gone;			/* the client has left: set by the network thread, anybody may look */
 } SluiceSender;
@@ -112,7 +115,8 @@ typedef enum SluiceRecordKind
 	SLUICE_PULL,
 	SLUICE_ADVANCE,
 	SLUICE_LEAVE,
-	SLUICE_UNSUBSCRIBE
+	SLUICE_UNSUBSCRIBE,
+	SLUICE_CHECK				/* of a call that is open: may its client still be here?  See endpoint/gate.h */
 } SluiceRecordKind;
 
 /*

@@ -46,3 +46,16 @@ sluice_sqlstate_class(int sqlerrcode)
 			return SLUICE_ERROR_DATA;
 	return SLUICE_ERROR_RETRY;
 }
+
+/*
+ * A row that row security refuses is refused for what is in it, though the server gives that the
+ * state of a missing privilege.  It has no name of its own but the function that raises it.
+ */
+SluiceErrorClass
+sluice_sqlstate_class_of(const ErrorData *error)
+{
+	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE && error->funcname != NULL &&
+		strcmp(error->funcname, "ExecWithCheckOptions") == 0)
+		return SLUICE_ERROR_DATA;
+	return sluice_sqlstate_class(error->sqlerrcode);
+}

@@ -15,4 +15,7 @@ typedef enum SluiceErrorClass
 
 extern SluiceErrorClass sluice_sqlstate_class(int sqlerrcode);
 
+/* The same of an error that was caught. */
+extern SluiceErrorClass sluice_sqlstate_class_of(const ErrorData *error);
+
 #endif							/* SLUICE_SQLSTATE_H */

@@ -174,6 +174,7 @@ enum
 	CONNECTION_WORKER,
 	CONNECTION_PID,
 	CONNECTION_METHOD,
+	CONNECTION_ROLE,
 	CONNECTION_ADDRESS,
 	CONNECTION_CLIENT,
 	CONNECTION_STREAM,
@@ -261,6 +262,8 @@ connection_row(int worker, int pid, const SluiceConnection *connection, Datum *v
 	values[CONNECTION_WORKER] = Int32GetDatum(worker + 1);
 	values[CONNECTION_PID] = Int32GetDatum(pid);
 	values[CONNECTION_METHOD] = CStringGetTextDatum(connection_methods[connection->method]);
+	nulls[CONNECTION_ROLE] = connection->role == 0;
+	values[CONNECTION_ROLE] = ObjectIdGetDatum(connection->role);
 	values[CONNECTION_ADDRESS] = text_datum(connection->address);
 	nulls[CONNECTION_CLIENT] = connection->client[0] == '\0';
 	if (!nulls[CONNECTION_CLIENT])

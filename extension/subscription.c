@@ -161,8 +161,8 @@ sluice_subscription_lock(int32 id, bool wait, SluiceSubscription *subscription)
 	return result;
 }
 
-void
-sluice_subscription_check_owner(const SluiceSubscription *subscription)
+bool
+sluice_subscription_permits(const SluiceSubscription *subscription, Oid role)
 {
 	SluiceStream *stream = sluice_stream_by_id(subscription->stream_id);
 	Oid			types[] = {INT4OID};
@@ -174,8 +174,14 @@ sluice_subscription_check_owner(const SluiceSubscription *subscription)
 	if (sluice_catalog_execute("SELECT owner FROM sluice.subscriptions WHERE id = $1", 1, types, values, NULL, SPI_OK_SELECT) == 1)
 		owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	end_command();
-	if (!has_privs_of_role(GetUserId(), owner) && !has_privs_of_role(GetUserId(), sluice_catalog_owner()) &&
-		!(stream != NULL && has_privs_of_role(GetUserId(), stream->owner)))
+	return has_privs_of_role(role, owner) || has_privs_of_role(role, sluice_catalog_owner()) ||
+		(stream != NULL && has_privs_of_role(role, stream->owner));
+}
+
+void
+sluice_subscription_check_owner(const SluiceSubscription *subscription)
+{
+	if (!sluice_subscription_permits(subscription, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of subscription \"%s\"", subscription->name)));
@@ -208,9 +214,9 @@ sluice_subscription_lock_name(const char *name, bool wait)
 
 bool
 sluice_subscription_create(const char *name, int32 stream_id, int64 position,
-						   bool at_most_once, SluiceSubscription *subscription)
+						   bool at_most_once, Oid owner, SluiceSubscription *subscription)
 {
-	Oid			types[] = {TEXTOID, INT4OID, INT8OID, BOOLOID};
+	Oid			types[] = {TEXTOID, INT4OID, INT8OID, BOOLOID, OIDOID};
 	Datum		values[lengthof(types)];
 	bool		created;
 
@@ -221,8 +227,10 @@ sluice_subscription_create(const char *name, int32 stream_id, int64 position,
 	values[1] = Int32GetDatum(stream_id);
 	values[2] = Int64GetDatum(position);
 	values[3] = BoolGetDatum(at_most_once);
+	values[4] = ObjectIdGetDatum(owner);
 	created = sluice_catalog_execute("INSERT INTO sluice.subscriptions (name, stream, \"position\", guarantee, owner) "
-									 "SELECT $1, id, $3, CASE WHEN $4 THEN 'at_most_once' ELSE 'at_least_once' END, owner "
+									 "SELECT $1, id, $3, CASE WHEN $4 THEN 'at_most_once' ELSE 'at_least_once' END, "
+									 "CASE WHEN $5 = 0 THEN owner ELSE $5::regrole END "
 									 "FROM sluice.streams WHERE id = $2 ON CONFLICT (name) DO NOTHING RETURNING " COLUMNS,
 									 lengthof(types), types, values, NULL, SPI_OK_INSERT_RETURNING) == 1;
 	if (created)

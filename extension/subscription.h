@@ -50,11 +50,11 @@ extern PGDLLEXPORT bool sluice_subscription_find(const char *name, SluiceSubscri
 extern PGDLLEXPORT SluiceSubscriptionLock sluice_subscription_lock(int32 id, bool wait, SluiceSubscription *subscription);
 
 /*
- * Make one that begins behind position; it belongs to the stream's owner.  False: there is one of this
+ * Make one that begins behind position; it belongs to owner, InvalidOid: to the stream's.  False: there is one of this
  * name by now, or another transaction makes or drops one, or changes the stream: look again.
  */
 extern PGDLLEXPORT bool sluice_subscription_create(const char *name, int32 stream_id, int64 position,
-												   bool at_most_once, SluiceSubscription *subscription);
+												   bool at_most_once, Oid owner, SluiceSubscription *subscription);
 
 /*
  * The following change a row that this transaction has locked (and has not rolled back to before
@@ -101,7 +101,10 @@ extern PGDLLEXPORT void sluice_subscription_drop(SluiceSubscription *subscriptio
  */
 extern PGDLLEXPORT bool sluice_subscription_lock_name(const char *name, bool wait);
 
-/* The subscription's owner, the stream's and the extension's may; an error for others. */
+/* May this role administer and consume it?  Its owner, the stream's and the extension's may. */
+extern PGDLLEXPORT bool sluice_subscription_permits(const SluiceSubscription *subscription, Oid role);
+
+/* The same of the current user; an error where it may not. */
 extern void sluice_subscription_check_owner(const SluiceSubscription *subscription);
 
 /* By name, locked, for one of them; else an error. */

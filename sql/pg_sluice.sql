@@ -369,7 +369,7 @@ COMMENT ON VIEW sluice.stat_streams IS 'what happened to the records of each str
 CREATE VIEW sluice.stat_workers AS SELECT * FROM sluice.stat_workers();
 COMMENT ON VIEW sluice.stat_workers IS 'the workers of the server, their calls and the CPU time of their two threads';
 
-CREATE FUNCTION sluice.stat_connections(OUT worker integer, OUT pid integer, OUT method text,
+CREATE FUNCTION sluice.stat_connections(OUT worker integer, OUT pid integer, OUT method text, OUT role oid,
 	OUT client_address text, OUT client text, OUT stream integer, OUT producer uuid,
 	OUT connected_at timestamptz, OUT records_received bigint, OUT acknowledged bigint,
 	OUT records_in_flight bigint, OUT bytes_in_flight bigint, OUT last_message_at timestamptz,
@@ -378,10 +378,11 @@ CREATE FUNCTION sluice.stat_connections(OUT worker integer, OUT pid integer, OUT
 RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_connections' LANGUAGE C STRICT;
 
 CREATE VIEW sluice.stat_connections AS
-	SELECT c.worker, c.pid, c.method, NULL::name AS role, c.client_address, c.client, c.stream, s.name, c.producer,
+	SELECT c.worker, c.pid, c.method, r.rolname AS role, c.client_address, c.client, c.stream, s.name, c.producer,
 		c.connected_at, c.records_received, c.acknowledged, c.records_in_flight, c.bytes_in_flight, c.last_message_at,
 		c.buffered_records, c.buffered_bytes, c.oldest_age, c.clock_offset, c.reported_at
-	FROM sluice.stat_connections() c LEFT JOIN sluice.streams s ON s.id = c.stream;
+	FROM sluice.stat_connections() c LEFT JOIN sluice.streams s ON s.id = c.stream
+		LEFT JOIN pg_catalog.pg_roles r ON r.oid = c.role;
 COMMENT ON VIEW sluice.stat_connections IS 'the open calls that send records to this database or take rows from it, up to 1024 of each worker, as they were a tenth of a second ago at most';
 COMMENT ON COLUMN sluice.stat_connections.method IS 'IngestData, Publish or Subscribe';
 COMMENT ON COLUMN sluice.stat_connections.role IS 'the role that the call acts as; NULL: the owner of its stream';

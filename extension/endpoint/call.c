@@ -25,9 +25,6 @@
 #include "log.h"
 #include "thread.h"
 
-/* Calls of methods that do not ingest (health, reflection, refusals) have this much room beside max_calls. */
-#define OTHER_CALLS_MAX 1024
-
 /*
  * A client that is alive and does not read its answers holds memory of its
  * stream.  It has this long, which is more than a keepalive that finds dead
@@ -229,7 +226,7 @@ refuse_reason(SluiceNetwork *network, const SluiceMethod *method, grpc_status_co
 	*status = GRPC_STATUS_RESOURCE_EXHAUSTED;
 	if (method->ingests && ingest_calls >= (uint64_t) network->settings.max_calls)
 		return "too many open calls: try again later, or raise sluice.max_calls";
-	if (!method->ingests && alive - ingest_calls >= OTHER_CALLS_MAX)
+	if (!method->ingests && alive - ingest_calls >= SLUICE_OTHER_CALLS_MAX)
 		return "too many open calls of this kind: try again later";
 	return NULL;
 }

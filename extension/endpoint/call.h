@@ -34,6 +34,9 @@
 
 #include <grpc/grpc.h>
 
+/* Calls of methods that do not ingest (health, reflection, refusals) have this much room beside max_calls. */
+#define SLUICE_OTHER_CALLS_MAX 1024
+
 typedef struct SluiceCall SluiceCall;
 typedef struct SluiceMethod SluiceMethod;
 struct SluiceNetwork;

@@ -33,7 +33,7 @@ sluice_carrier_begin(SluiceCarrier *carrier, const grpc_metadata_array *metadata
 							  carrier->sender.address, &carrier->usage, network->now);
 		return true;
 	}
-	if (carrier->sender.stream == NULL)
+	if (carrier->sender.stream == NULL && carrier->sender.address != NULL && carrier->sender.login != NULL)
 		sluice_call_end(&carrier->call, GRPC_STATUS_NOT_FOUND, "the name in sluice-stream is too long for a stream");
 	else
 		sluice_call_end(&carrier->call, GRPC_STATUS_RESOURCE_EXHAUSTED, "the worker is out of memory: try again later");
@@ -228,6 +228,7 @@ void
 sluice_carrier_over(SluiceCarrier *carrier)
 {
 	carrier->ending = true;
+	atomic_store(&carrier->sender.gone, true);
 	unpause(carrier);
 	drop_held(carrier);
 	sluice_board_give(&carrier->notice);
@@ -321,13 +322,44 @@ sluice_carrier_hand_over(SluiceCarrier *carrier, SluiceRecord *record)
 }
 
 void
+sluice_carrier_check(SluiceNetwork *network)
+{
+	SluiceCall *call;
+
+	TAILQ_FOREACH(call, &network->calls, link)
+	{
+		SluiceCarrier *carrier = (SluiceCarrier *) call;
+
+		if (call->method->proceed == NULL || !call->opened || carrier->ending || carrier->checking)
+			continue;
+		carrier->checking = true;
+		carrier->check = (SluiceRecord) {.kind = SLUICE_CHECK,.run = 1,.received_at = network->now};
+		sluice_carrier_hand_over(carrier, &carrier->check);
+	}
+}
+
+static void
+check_settled(SluiceCarrier *carrier)
+{
+	carrier->checking = false;
+	if (carrier->check.verdict != SLUICE_OPENED)
+		sluice_carrier_refused(carrier, carrier->check.refusal, "the server could not look up the role of this call: open it again");
+	free(carrier->check.refusal);
+	carrier->check.refusal = NULL;
+}
+
+void
 sluice_carrier_settled(SluiceNetwork *network, SluiceRecord *record)
 {
 	SluiceCarrier *carrier = record->sender->call;
 
 	(void) network;
 	carrier->out--;
-	carrier->call.method->settled(&carrier->call, record);
+	carrier->notice.connection.role = carrier->sender.role;
+	if (record == &carrier->check)
+		check_settled(carrier);
+	else
+		carrier->call.method->settled(&carrier->call, record);
 	if (carrier->call.grpc != NULL)
 		sluice_carrier_schedule(carrier);
 	else if (carrier->out == 0)
@@ -346,6 +378,7 @@ sluice_carrier_forget(SluiceNetwork *network)
 	while ((call = TAILQ_FIRST(&network->calls)) != NULL)
 	{
 		call->method->forget(call);
+		free(((SluiceCarrier *) call)->check.refusal);
 		clean_up((SluiceCarrier *) call);
 		sluice_call_free(call);
 	}

@@ -40,6 +40,8 @@ typedef struct SluiceCarrier
 	size_t		reserved;		/* records of the room that are this call's alone */
 	SluiceNotice notice;		/* what is shown of it */
 	size_t		out;			/* handed to the main thread, not back yet */
+	SluiceRecord check;			/* asks the main thread whether the client may still be here */
+	bool		checking;		/* it was handed over */
 	grpc_byte_buffer *held;		/* a message that was read and waits for room */
 	grpc_status_code end_status;
 	const char *end_reason;		/* for sluice-reason, or NULL; static */
@@ -106,6 +108,9 @@ extern void sluice_carrier_answer(struct SluiceNetwork *network);
 
 /* Look at some of the paused calls: is there room for them now? */
 extern void sluice_carrier_resume(struct SluiceNetwork *network);
+
+/* Ask the main thread whether the clients of the calls that are open may still be here. */
+extern void sluice_carrier_check(struct SluiceNetwork *network);
 
 /* Free what the main thread has not given back.  For the very end. */
 extern void sluice_carrier_forget(struct SluiceNetwork *network);

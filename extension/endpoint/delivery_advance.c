@@ -258,7 +258,7 @@ sluice_delivery_bury(SluiceSubscriber *subscriber, SluiceSubscription *row, int6
 	size_t		length = 0;
 
 	if (sluice_source_look(subscriber->source, 0, &why) == SLUICE_SOURCE_READY)
-		reading = sluice_source_reading(subscriber->source, subscriber->encoding, &why);
+		reading = sluice_source_reading(subscriber->source, subscriber->sender->role, subscriber->encoding, &why);
 	if (reading == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

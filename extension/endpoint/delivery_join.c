@@ -6,6 +6,7 @@
 
 #include "delivery_internal.h"
 
+#include "access.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -98,7 +99,7 @@ prepare_source(Joining *joining, SluiceStream *stream)
 		refuse(joining, sluice_delivery_not_ready(state, why));
 		return false;
 	}
-	reading = sluice_source_reading(joining->source, joining->wish->encoding, &why);
+	reading = sluice_source_reading(joining->source, joining->sender->role, joining->wish->encoding, &why);
 	if (reading == NULL)
 	{
 		refuse(joining, sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE", "%s", why));
@@ -106,6 +107,26 @@ prepare_source(Joining *joining, SluiceStream *stream)
 	}
 	joining->encoding = sluice_reading_encoding(reading);
 	return true;
+}
+
+/* The client's role may read the table, and have the subscription. */
+static bool
+is_allowed(Joining *joining, const SluiceStream *stream, bool found)
+{
+	Oid			role = joining->sender->role;
+	char	   *why;
+
+	if (!OidIsValid(role))
+		return true;
+	if (found && !sluice_subscription_permits(&joining->row, role))
+	{
+		refuse(joining, sluice_delivery_refusal(SLUICE_STATUS_PERMISSION_DENIED, NULL, "must be owner of subscription \"%s\"", joining->row.name));
+		return false;
+	}
+	why = sluice_access_select_refusal(role, stream->target);
+	if (why != NULL)
+		refuse(joining, sluice_delivery_refusal(SLUICE_STATUS_PERMISSION_DENIED, NULL, "%s", why));
+	return why == NULL;
 }
 
 /* ---- where it begins ---- */
@@ -116,7 +137,7 @@ offset_at(Joining *joining, int64 *position)
 	SluiceReading *reading;
 	char	   *why;
 
-	reading = sluice_source_reading(joining->source, joining->wish->encoding, &why);
+	reading = sluice_source_reading(joining->source, joining->sender->role, joining->wish->encoding, &why);
 	if (!sluice_reading_offset_at(reading, joining->wish->since, position))
 	{
 		refuse(joining, sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE",
@@ -156,7 +177,8 @@ make_subscription(Joining *joining, const char *name, SluiceStream *stream)
 
 	if (!first_position(joining, &position))
 		return;
-	if (!sluice_subscription_create(name, stream->id, position, joining->wish->guarantee == SLUICE_AT_MOST_ONCE, &joining->row))
+	if (!sluice_subscription_create(name, stream->id, position, joining->wish->guarantee == SLUICE_AT_MOST_ONCE, joining->sender->role,
+									&joining->row))
 		joining->result = JOIN_BUSY;
 }
 
@@ -175,7 +197,7 @@ join_durable(Joining *joining, const char *name)
 		return;
 	}
 	stream = find_stream(joining, found);
-	if (stream == NULL || (found && !guarantee_fits(joining)) || !prepare_source(joining, stream))
+	if (stream == NULL || !is_allowed(joining, stream, found) || (found && !guarantee_fits(joining)) || !prepare_source(joining, stream))
 		return;
 	if (!found)
 		make_subscription(joining, name, stream);
@@ -186,7 +208,7 @@ join_ephemeral(Joining *joining)
 {
 	SluiceStream *stream = find_stream(joining, false);
 
-	if (stream != NULL && prepare_source(joining, stream))
+	if (stream != NULL && is_allowed(joining, stream, false) && prepare_source(joining, stream))
 		(void) first_position(joining, &joining->row.position);
 }
 
@@ -266,8 +288,10 @@ sluice_delivery_join(SluiceDelivery *delivery, SluiceConsumerRecord *record)
 typedef struct Leaving
 {
 	SluiceWish *wish;
+	Oid			role;
 	JoinResult	result;
 	int32		id;
+	bool		denied;
 } Leaving;
 
 static void
@@ -279,6 +303,9 @@ unsubscribe_step(void *argument)
 
 	leaving->result = JOIN_REFUSED;
 	if (!sluice_worker_installation_settle() || !sluice_subscription_find(name, &row))
+		return;
+	leaving->denied = OidIsValid(leaving->role) && !sluice_subscription_permits(&row, leaving->role);
+	if (leaving->denied)
 		return;
 	leaving->id = row.id;
 	leaving->result = JOIN_DONE;
@@ -297,7 +324,7 @@ unsubscribe_step(void *argument)
 bool
 sluice_delivery_unsubscribe(SluiceDelivery *delivery, SluiceConsumerRecord *record)
 {
-	Leaving		leaving = {.wish = record->record.sender->wish};
+	Leaving		leaving = {.wish = record->record.sender->wish,.role = record->record.sender->role};
 	SluiceFailure failure;
 
 	if (!sluice_attempt(unsubscribe_step, &leaving, &failure))
@@ -310,6 +337,11 @@ sluice_delivery_unsubscribe(SluiceDelivery *delivery, SluiceConsumerRecord *reco
 	}
 	if (leaving.result == JOIN_BUSY)
 		return false;
+	if (leaving.denied)
+	{
+		sluice_refuse(delivery->network, &record->record, SLUICE_STATUS_PERMISSION_DENIED, "must be owner of the subscription");
+		return true;
+	}
 	if (leaving.result == JOIN_REFUSED)
 	{
 		sluice_refuse(delivery->network, &record->record, SLUICE_STATUS_NOT_FOUND, "there is no such subscription");

@@ -299,7 +299,7 @@ read_step(void *argument)
 	}
 	if (!sluice_source_has_more(subscriber->source, subscriber->cursor) || reading->max_rows == 0)
 		return;
-	plan = sluice_source_reading(subscriber->source, subscriber->encoding, &why);
+	plan = sluice_source_reading(subscriber->source, subscriber->sender->role, subscriber->encoding, &why);
 	if (plan == NULL)
 	{
 		reading->unwritable = true;
@@ -342,13 +342,13 @@ end_for(SluiceSubscriber *subscriber, const Reading *reading)
 static bool
 stop_at_unwritable(SluiceSubscriber *subscriber, const Reading *reading, const SluiceFailure *failure, int64 now)
 {
-	SluiceReading *plan = subscriber->source->readings[subscriber->encoding];
+	SluiceReading *plan = sluice_source_known_reading(subscriber->source, subscriber->sender->role, subscriber->encoding);
 	int			category = ERRCODE_TO_CATEGORY(failure->sqlstate);
 	SluiceRefusal refusal;
 	int64		offset;
 
 	if (category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_OPERATOR_INTERVENTION || !reading->extracting ||
-		!sluice_reading_was_writing(plan, &offset, &subscriber->before_unwritable))
+		plan == NULL || !sluice_reading_was_writing(plan, &offset, &subscriber->before_unwritable))
 		return false;
 	if (subscriber->before_unwritable > 0)
 		return true;
@@ -361,6 +361,19 @@ stop_at_unwritable(SluiceSubscriber *subscriber, const Reading *reading, const S
 	refusal = sluice_delivery_refusal(SLUICE_STATUS_FAILED_PRECONDITION, "NOT_SUBSCRIBABLE",
 									  "row " INT64_FORMAT " cannot be written: %s (change the row, ask for another encoding, or go on behind it with sluice.seek())",
 									  offset, failure->message);
+	sluice_delivery_end(subscriber, &refusal);
+	return true;
+}
+
+/* The consumer's role may not read the table any more. */
+static bool
+stop_at_revoked(SluiceSubscriber *subscriber, const SluiceFailure *failure)
+{
+	SluiceRefusal refusal;
+
+	if (!OidIsValid(subscriber->sender->role) || failure->sqlstate != ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return false;
+	refusal = sluice_delivery_refusal(SLUICE_STATUS_PERMISSION_DENIED, NULL, "%s", failure->message);
 	sluice_delivery_end(subscriber, &refusal);
 	return true;
 }
@@ -379,7 +392,7 @@ read_and_send(SluiceSubscriber *subscriber, int64 now)
 	subscriber->before_unwritable = 0;
 	if (!sluice_attempt(read_step, reading, &failure))
 	{
-		if (!stop_at_unwritable(subscriber, reading, &failure, now))
+		if (!stop_at_revoked(subscriber, &failure) && !stop_at_unwritable(subscriber, reading, &failure, now))
 		{
 			(void) sluice_source_failed(subscriber->source, now);
 			sluice_delivery_failed(subscriber, &failure, now);
@@ -415,7 +428,8 @@ deliver(SluiceSubscriber *subscriber, int64 now)
 
 	subscriber->resume_at = 0;
 	if (!subscriber->has_redriven && !subscriber->row.at_most_once && sluice_source_due(source) > now)
-		extract = sluice_source_extracted(source, subscriber->encoding, subscriber->cursor, nacked(subscriber), window(subscriber, now));
+		extract = sluice_source_extracted(source, subscriber->sender->role, subscriber->encoding, subscriber->cursor, nacked(subscriber),
+										  window(subscriber, now));
 	if (extract != NULL)
 	{
 		sluice_token_make(&token, source->uid, 0);

@@ -69,6 +69,17 @@ ask(SluiceNetwork *network, unsigned request)
 	wake(network);
 }
 
+/* A power of two: all records that may be in flight, and the check of each call. */
+static size_t
+ring_capacity(const SluiceNetworkSettings *settings)
+{
+	size_t		capacity = settings->max_in_flight;
+
+	while (capacity < settings->max_in_flight + (size_t) settings->max_calls + SLUICE_OTHER_CALLS_MAX)
+		capacity *= 2;
+	return capacity;
+}
+
 /* What needs no gRPC. */
 static bool
 init_plain(SluiceNetwork *network, const SluiceNetworkSettings *settings, char *error, size_t error_size)
@@ -92,8 +103,8 @@ init_plain(SluiceNetwork *network, const SluiceNetworkSettings *settings, char *
 		return false;
 	}
 	if (network->listen_addresses == NULL ||
-		!sluice_ring_init(&network->arrivals, settings->max_in_flight) ||
-		!sluice_ring_init(&network->outcomes, settings->max_in_flight))
+		!sluice_ring_init(&network->arrivals, ring_capacity(settings)) ||
+		!sluice_ring_init(&network->outcomes, ring_capacity(settings)))
 	{
 		snprintf(error, error_size, "could not make queues for %zu records: out of memory, or not a power of two",
 				 settings->max_in_flight);
@@ -256,6 +267,12 @@ sluice_network_drain(SluiceNetwork *network, const char *message)
 		snprintf(network->drain_message, sizeof(network->drain_message), "%s",
 				 message[0] != '\0' ? message : "the server is shutting down: reconnect");
 	ask(network, SLUICE_REQUEST_DRAIN);
+}
+
+void
+sluice_network_check(SluiceNetwork *network)
+{
+	ask(network, SLUICE_REQUEST_CHECK);
 }
 
 bool

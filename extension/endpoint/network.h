@@ -75,6 +75,9 @@ extern void sluice_network_set_serving(SluiceNetwork *network, bool serving);
  */
 extern void sluice_network_drain(SluiceNetwork *network, const char *message);
 
+/* Have each open call ask for a SLUICE_CHECK of its client. */
+extern void sluice_network_check(SluiceNetwork *network);
+
 /* Are all calls gone?  (The main thread polls this until its drain timeout.) */
 extern bool sluice_network_drained(const SluiceNetwork *network);
 

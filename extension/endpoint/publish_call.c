@@ -18,7 +18,6 @@
 #include "carrier.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -492,7 +491,6 @@ publish_over(SluiceCall *call)
 	SluicePublishCall *publish = (SluicePublishCall *) call;
 
 	sluice_carrier_over(&publish->carrier);
-	atomic_store(&publish->carrier.sender.gone, true);
 	if (publish->has_opened)
 		grpc_slice_unref(publish->opened);
 	publish->has_opened = false;

@@ -1,6 +1,6 @@
 /*
  * sender.c
- *		What a call tells of its client: stream and address.
+ *		What a call tells of its client: stream, address, and what it logs in with.
  */
 #include "sender.h"
 
@@ -10,11 +10,13 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
+#include "login.h"
+#include "quota.h"
+
 /* gRPC writes "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "unix:" */
 static char *
-readable_peer(grpc_call *grpc)
+readable_peer(const char *peer)
 {
-	char	   *peer = grpc_call_get_peer(grpc);
 	const char *from = peer;
 	char	   *address;
 	char	   *to;
@@ -34,7 +36,6 @@ readable_peer(grpc_call *grpc)
 	}
 	if (address != NULL)
 		*to = '\0';
-	gpr_free(peer);
 	return address;
 }
 
@@ -55,17 +56,41 @@ stream_name(const grpc_metadata_array *metadata)
 	return strdup("");
 }
 
+static void
+read_authorization(SluiceLogin *login, const grpc_metadata_array *metadata)
+{
+	for (size_t i = 0; i < metadata->count; i++)
+	{
+		const grpc_slice *value = &metadata->metadata[i].value;
+
+		if (grpc_slice_str_cmp(metadata->metadata[i].key, "authorization") == 0)
+			sluice_login_read_authorization(login, (const char *) GRPC_SLICE_START_PTR(*value), GRPC_SLICE_LENGTH(*value));
+	}
+}
+
 bool
 sluice_sender_read(SluiceSender *sender, grpc_call *grpc, const grpc_metadata_array *metadata)
 {
+	char	   *peer = grpc_call_get_peer(grpc);
+
 	sender->stream = stream_name(metadata);
-	sender->address = readable_peer(grpc);
-	return sender->stream != NULL && sender->address != NULL;
+	sender->address = readable_peer(peer);
+	sender->login = calloc(1, sizeof(SluiceLogin));
+	if (sender->login != NULL)
+	{
+		sluice_login_read_peer(sender->login, peer);
+		read_authorization(sender->login, metadata);
+	}
+	gpr_free(peer);
+	return sender->stream != NULL && sender->address != NULL && sender->login != NULL;
 }
 
 void
 sluice_sender_free(SluiceSender *sender)
 {
+	if (sender->quota != NULL)
+		atomic_fetch_sub(&sender->quota->calls, 1);
+	sluice_login_free(sender->login);
 	free(sender->stream);
 	free(sender->address);
 }

@@ -1,6 +1,6 @@
 /*
  * sender.h
- *		What a call tells of its client: stream and address.
+ *		What a call tells of its client: stream, address, and what it logs in with.
  */
 #ifndef SLUICE_SENDER_H
 #define SLUICE_SENDER_H
@@ -18,7 +18,7 @@
 /* In bytes.  Longer names are no stream's. */
 #define SLUICE_STREAM_NAME_MAX 255
 
-/* False, with stream or address NULL: the name is too long, or out of memory. */
+/* False: the name of the stream is too long (stream is NULL, the rest is not), or out of memory. */
 extern bool sluice_sender_read(SluiceSender *sender, grpc_call *grpc, const grpc_metadata_array *metadata);
 extern void sluice_sender_free(SluiceSender *sender);
 

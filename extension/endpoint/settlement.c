@@ -19,6 +19,7 @@
 
 #include "backlog.h"
 #include "cancel.h"
+#include "gate.h"
 #include "ingest.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -31,10 +32,17 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* A stream that is held, and what was said about it in the log. */
+/* Whose records are held: those of a stream from clients of a role. */
+typedef struct HeldKey
+{
+	int32		stream_id;
+	Oid			role;			/* InvalidOid: of clients that act as its owner */
+} HeldKey;
+
+/* What is held, and what was said about it in the log. */
 typedef struct HeldStream
 {
-	int32		stream_id;		/* hash key */
+	HeldKey		key;			/* hash key */
 	SluiceHold	hold;
 	char		sqlstate[6];
 } HeldStream;
@@ -53,6 +61,7 @@ struct SluiceSettlement
 	SluiceDelivery *delivery;
 	SluiceBacklog *backlog;
 	SluiceOpenings *openings;
+	SluiceGate *gate;
 	HTAB	   *held;			/* of HeldStream */
 	MemoryContext context;		/* of one batch */
 	size_t		last_batch;		/* records in it */
@@ -72,11 +81,23 @@ sluice_settlement_clock(void)
 	return (int64) now.tv_sec * USECS_PER_SEC + now.tv_nsec / 1000;
 }
 
+/* Its client was let in. */
+static void
+admit(void *argument, SluiceRecord *record)
+{
+	SluiceSettlement *settlement = argument;
+
+	if (record->kind == SLUICE_OPEN)
+		sluice_openings_add(settlement->openings, record);
+	else
+		sluice_delivery_add(settlement->delivery, record);
+}
+
 SluiceSettlement *
 sluice_settlement_create(SluiceNetwork *network, SluiceDelivery *delivery)
 {
 	SluiceSettlement *settlement = MemoryContextAllocZero(TopMemoryContext, sizeof(*settlement));
-	HASHCTL		control = {.keysize = sizeof(int32), .entrysize = sizeof(HeldStream)};
+	HASHCTL		control = {.keysize = sizeof(HeldKey), .entrysize = sizeof(HeldStream)};
 
 	settlement->network = network;
 	settlement->delivery = delivery;
@@ -85,6 +106,7 @@ sluice_settlement_create(SluiceNetwork *network, SluiceDelivery *delivery)
 	settlement->context = AllocSetContextCreate(TopMemoryContext, "sluice settlement",
 												ALLOCSET_DEFAULT_SIZES);
 	settlement->openings = sluice_openings_create(network);
+	settlement->gate = sluice_gate_create(network, admit, settlement);
 	settlement->backlog = sluice_backlog_create();
 	if (settlement->backlog == NULL)
 		ereport(FATAL,
@@ -151,6 +173,13 @@ count_received(int32 stream_id, uint64 received)
 		pg_atomic_fetch_add_u64(&counters->received, received);
 }
 
+static bool
+passes_gate(const SluiceRecord *record)
+{
+	return record->kind == SLUICE_OPEN || record->kind == SLUICE_SUBSCRIBE ||
+		record->kind == SLUICE_UNSUBSCRIBE || record->kind == SLUICE_CHECK;
+}
+
 /*
  * Ends: the queue holds no more than may be in flight, and nothing comes in for
  * what is not answered.  Openings are answered here, so for them there is a limit
@@ -167,11 +196,11 @@ sluice_settlement_collect(SluiceSettlement *settlement)
 	MemoryContextSwitchTo(settlement->context);
 	while (openings_us < OPENINGS_US && (record = sluice_ring_pop(settlement->arrivals)) != NULL)
 	{
-		if (record->kind == SLUICE_OPEN)
+		if (passes_gate(record))
 		{
 			int64		begun = sluice_settlement_clock();
 
-			sluice_openings_add(settlement->openings, record);
+			sluice_gate_add(settlement->gate, record);
 			openings_us += sluice_settlement_clock() - begun;
 			continue;
 		}
@@ -191,6 +220,7 @@ sluice_settlement_collect(SluiceSettlement *settlement)
 		collect_data(settlement, record);
 	}
 	count_received(stream_id, received);
+	sluice_gate_turn(settlement->gate);
 	sluice_openings_retry(settlement->openings);
 	if (settlement->draining)
 		refuse_waiting(settlement);
@@ -230,7 +260,8 @@ static void
 hold_report(SluiceSettlement *settlement, SluiceGroup *group)
 {
 	bool		found;
-	HeldStream *held = hash_search(settlement->held, &group->stream_id, HASH_ENTER, &found);
+	HeldKey		key = {.stream_id = group->stream_id,.role = group->role};
+	HeldStream *held = hash_search(settlement->held, &key, HASH_ENTER, &found);
 
 	sluice_shared_stream_hold(MyDatabaseId, group->stream_id, group->hold,
 							  group->sqlstate, group->message);
@@ -249,9 +280,10 @@ static void
 release_report(SluiceSettlement *settlement, SluiceGroup *group)
 {
 	bool		found;
+	HeldKey		key = {.stream_id = group->stream_id,.role = group->role};
 
 	sluice_shared_stream_hold(MyDatabaseId, group->stream_id, SLUICE_HOLD_NONE, "", "");
-	hash_search(settlement->held, &group->stream_id, HASH_REMOVE, &found);
+	hash_search(settlement->held, &key, HASH_REMOVE, &found);
 	if (found)
 		ereport(LOG,
 				(errmsg("stream %s goes on", stream_label(group))));
@@ -298,7 +330,7 @@ settle_gone(SluiceSettlement *settlement, SluiceGroup *group,
 	SluiceRecord *record;
 
 	settlement->suspects_drop = true;
-	hash_search(settlement->held, &group->stream_id, HASH_REMOVE, NULL);
+	hash_search(settlement->held, &(HeldKey) {.stream_id = group->stream_id,.role = group->role}, HASH_REMOVE, NULL);
 	sluice_shared_stream_forget(MyDatabaseId, group->stream_id);
 	for (int i = 0; i < npending; i++)
 		sluice_refuse(settlement->network, pending[i], SLUICE_STATUS_NOT_FOUND, message);
@@ -306,9 +338,28 @@ settle_gone(SluiceSettlement *settlement, SluiceGroup *group,
 		sluice_refuse(settlement->network, record, SLUICE_STATUS_NOT_FOUND, message);
 }
 
+/* Their role may not: the calls of these clients end, those of others go on. */
+static void
+settle_denied(SluiceSettlement *settlement, SluiceGroup *group, SluiceRecord **pending, int npending)
+{
+	for (int i = 0; i < npending; i++)
+		sluice_refuse(settlement->network, pending[i], SLUICE_STATUS_PERMISSION_DENIED, group->message);
+}
+
+/* It is these clients alone that are in trouble, while others of the stream go on: their records wait, the stream does not. */
+static void
+settle_apart(SluiceSettlement *settlement, SluiceGroup *group, SluiceRecord **pending, int npending)
+{
+	int64		now = sluice_settlement_clock();
+
+	hold_report(settlement, group);
+	for (int i = 0; i < npending; i++)
+		sluice_backlog_park(settlement->backlog, group->stream_id, pending[i], now);
+}
+
 static void
 settle_group(SluiceSettlement *settlement, SluiceGroup *group,
-			 SluiceRecord **pending, int npending)
+			 SluiceRecord **pending, int npending, bool goes_on)
 {
 	if (npending > 0)
 	{
@@ -325,7 +376,13 @@ settle_group(SluiceSettlement *settlement, SluiceGroup *group,
 		case SLUICE_HOLD_LOCKED:
 		case SLUICE_HOLD_ERROR:
 		case SLUICE_HOLD_PAUSED:
-			settle_held(settlement, group, pending, npending);
+			if (goes_on)
+				settle_apart(settlement, group, pending, npending);
+			else
+				settle_held(settlement, group, pending, npending);
+			break;
+		case SLUICE_HOLD_DENIED:
+			settle_denied(settlement, group, pending, npending);
 			break;
 		case SLUICE_HOLD_GONE:
 			settle_gone(settlement, group, pending, npending);
@@ -335,16 +392,54 @@ settle_group(SluiceSettlement *settlement, SluiceGroup *group,
 
 /* ---- a batch ---- */
 
-static SluiceGroup *
-groups_of(const SluicePortion *portions, int nportions)
+/* The roles of the clients, each once; mostly it is one. */
+static List *
+roles_of(const SluicePortion *portion)
 {
-	SluiceGroup *groups = palloc0(nportions * sizeof(SluiceGroup));
+	List	   *roles = NIL;
 
+	for (int i = 0; i < portion->nrecords; i++)
+		if (i == 0 || portion->records[i]->sender->role != portion->records[i - 1]->sender->role)
+			roles = list_append_unique_oid(roles, portion->records[i]->sender->role);
+	return roles;
+}
+
+/* The records of clients of a role, in their order. */
+static SluiceGroup
+group_of(const SluicePortion *portion, Oid role)
+{
+	SluiceGroup group = {.stream_id = portion->stream_id,.role = role};
+
+	group.records = palloc(portion->nrecords * sizeof(SluiceRecord *));
+	for (int i = 0; i < portion->nrecords; i++)
+		if (portion->records[i]->sender->role == role)
+			group.records[group.nrecords++] = portion->records[i];
+	return group;
+}
+
+/* By stream, and by role. */
+static SluiceGroup *
+groups_of(const SluicePortion *portions, int nportions, int *ngroups)
+{
+	List	  **roles = palloc(nportions * sizeof(List *));
+	SluiceGroup *groups;
+	ListCell   *cell;
+
+	*ngroups = 0;
+	for (int i = 0; i < nportions; i++)
+		*ngroups += list_length(roles[i] = roles_of(&portions[i]));
+	groups = palloc0(*ngroups * sizeof(SluiceGroup));
+	*ngroups = 0;
 	for (int i = 0; i < nportions; i++)
 	{
-		groups[i].stream_id = portions[i].stream_id;
-		groups[i].records = portions[i].records;
-		groups[i].nrecords = portions[i].nrecords;
+		if (list_length(roles[i]) == 1)
+			groups[(*ngroups)++] = (SluiceGroup) {
+				.stream_id = portions[i].stream_id,.role = linitial_oid(roles[i]),
+				.records = portions[i].records,.nrecords = portions[i].nrecords
+			};
+		else
+			foreach(cell, roles[i])
+				groups[(*ngroups)++] = group_of(&portions[i], lfirst_oid(cell));
 	}
 	return groups;
 }
@@ -368,6 +463,16 @@ sort_run(Runs *runs, SluiceRecord *first)
 			return;
 		}
 	runs->settled[runs->nsettled++] = first;
+}
+
+/* Did clients of another role get their records stored in this stream just now? */
+static bool
+stream_goes_on(const SluiceGroup *groups, int ngroups, int32 stream_id)
+{
+	for (int i = 0; i < ngroups; i++)
+		if (groups[i].stream_id == stream_id && groups[i].hold == SLUICE_HOLD_NONE)
+			return true;
+	return false;
 }
 
 /* Send the verdicts in one burst, and see to what has none. */
@@ -398,7 +503,7 @@ settle_groups(SluiceSettlement *settlement, SluiceGroup *groups, int ngroups)
 				first->delay = 0;
 			last = first;
 		}
-		settle_group(settlement, &groups[i], runs.pending, runs.npending);
+		settle_group(settlement, &groups[i], runs.pending, runs.npending, stream_goes_on(groups, ngroups, groups[i].stream_id));
 	}
 	sluice_network_deliver(settlement->network, runs.settled, runs.nsettled);
 }
@@ -409,6 +514,7 @@ sluice_settlement_store(SluiceSettlement *settlement)
 	SluicePortion *portions;
 	SluiceGroup *groups;
 	int			nportions;
+	int			ngroups;
 
 	if (sluice_settlement_abandoned(settlement))
 		return;
@@ -424,16 +530,16 @@ sluice_settlement_store(SluiceSettlement *settlement)
 		return;
 
 	MemoryContextSwitchTo(settlement->context);
-	groups = groups_of(portions, nportions);
+	groups = groups_of(portions, nportions, &ngroups);
 	pgstat_report_activity(STATE_RUNNING, "storing records");
 	sluice_cancel_allow();
-	settlement->abandoned = !sluice_ingest_groups(groups, nportions);
+	settlement->abandoned = !sluice_ingest_groups(groups, ngroups);
 	sluice_cancel_ignore();
 	MemoryContextSwitchTo(settlement->context);
 	if (settlement->abandoned)
 		return;
 
-	settle_groups(settlement, groups, nportions);
+	settle_groups(settlement, groups, ngroups);
 	if (settlement->draining)
 		refuse_waiting(settlement);
 	MemoryContextReset(settlement->context);
@@ -443,10 +549,23 @@ int64
 sluice_settlement_next(SluiceSettlement *settlement)
 {
 	return settlement->abandoned ? PG_INT64_MAX :
-		Min(sluice_backlog_next(settlement->backlog), sluice_openings_next(settlement->openings));
+		Min(Min(sluice_backlog_next(settlement->backlog), sluice_openings_next(settlement->openings)),
+			sluice_gate_next(settlement->gate));
+}
+
+void
+sluice_settlement_reload(SluiceSettlement *settlement)
+{
+	sluice_gate_reload(settlement->gate);
 }
 
 /* ---- the end ---- */
+
+void
+sluice_settlement_stop(SluiceSettlement *settlement)
+{
+	sluice_gate_stop(settlement->gate);
+}
 
 void
 sluice_settlement_drain(SluiceSettlement *settlement, const char *message, bool give_up)
@@ -454,6 +573,7 @@ sluice_settlement_drain(SluiceSettlement *settlement, const char *message, bool 
 	settlement->draining = true;
 	settlement->giving_up = give_up;
 	strlcpy(settlement->drain_message, message, sizeof(settlement->drain_message));
+	sluice_gate_drain(settlement->gate, settlement->drain_message);
 	sluice_openings_drain(settlement->openings, settlement->drain_message);
 	refuse_waiting(settlement);
 }
@@ -461,7 +581,7 @@ sluice_settlement_drain(SluiceSettlement *settlement, const char *message, bool 
 bool
 sluice_settlement_done(SluiceSettlement *settlement)
 {
-	return sluice_backlog_count(settlement->backlog) == 0;
+	return sluice_backlog_count(settlement->backlog) == 0 && sluice_gate_done(settlement->gate);
 }
 
 bool
@@ -473,7 +593,10 @@ sluice_settlement_abandoned(SluiceSettlement *settlement)
 bool
 sluice_settlement_suspects_drop(SluiceSettlement *settlement)
 {
-	bool		suspects = sluice_openings_suspect_drop(settlement->openings) || settlement->suspects_drop;
+	bool		suspects = settlement->suspects_drop;
+
+	suspects |= sluice_openings_suspect_drop(settlement->openings);
+	suspects |= sluice_gate_suspects_drop(settlement->gate);
 
 	settlement->suspects_drop = false;
 	return suspects;

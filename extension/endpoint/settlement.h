@@ -27,6 +27,9 @@ extern void sluice_settlement_store(SluiceSettlement *settlement);
 /* The clock of the main thread: microseconds, monotonic. */
 extern int64 sluice_settlement_clock(void);
 
+/* The configuration was read again. */
+extern void sluice_settlement_reload(SluiceSettlement *settlement);
+
 /* When something is due: at or before now, later, or PG_INT64_MAX. */
 extern int64 sluice_settlement_next(SluiceSettlement *settlement);
 
@@ -45,6 +48,9 @@ extern bool sluice_settlement_abandoned(SluiceSettlement *settlement);
 
 /* Has a stream failed in a way that may mean that the extension is gone?  Asking clears it. */
 extern bool sluice_settlement_suspects_drop(SluiceSettlement *settlement);
+
+/* The process ends: no thread of its own computes any more. */
+extern void sluice_settlement_stop(SluiceSettlement *settlement);
 
 /* Text from elsewhere, made fit for the server's log in place. */
 extern char *sluice_settlement_printable(char *text);

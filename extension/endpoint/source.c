@@ -44,13 +44,14 @@ sluice_source_join(int32 stream_id)
 static void
 forget_readings(SluiceSource *source)
 {
-	for (int i = 0; i < lengthof(source->readings); i++)
-		if (source->readings[i] != NULL)
-		{
-			sluice_reading_free(source->readings[i]);
-			source->readings[i] = NULL;
-		}
+	ListCell   *cell;
+
+	foreach(cell, source->readings)
+		sluice_reading_free(((SluiceSourceReading *) lfirst(cell))->reading);
+	list_free_deep(source->readings);
+	source->readings = NIL;
 	source->extract.valid = false;
+	source->extract.reading = NULL;
 }
 
 /* The tables of all sources, and nothing else. */
@@ -140,8 +141,10 @@ renew_horizon(SluiceSource *source, SluiceStream *stream, char **why)
 static void
 renew_readings(SluiceSource *source)
 {
-	for (int i = 0; i < lengthof(source->readings); i++)
-		if (source->readings[i] != NULL && sluice_reading_is_stale(source->readings[i]))
+	ListCell   *cell;
+
+	foreach(cell, source->readings)
+		if (sluice_reading_is_stale(((SluiceSourceReading *) lfirst(cell))->reading))
 		{
 			forget_readings(source);
 			return;
@@ -182,14 +185,37 @@ sluice_source_look(SluiceSource *source, int64 now, char **why)
 }
 
 SluiceReading *
-sluice_source_reading(SluiceSource *source, SluiceEncoding encoding, char **why)
+sluice_source_known_reading(const SluiceSource *source, Oid role, SluiceEncoding encoding)
 {
-	SluiceReading *reading = source->readings[encoding];
+	ListCell   *cell;
+
+	foreach(cell, source->readings)
+	{
+		const SluiceSourceReading *known = lfirst(cell);
+
+		if (known->role == role && known->encoding == encoding)
+			return known->reading;
+	}
+	return NULL;
+}
+
+SluiceReading *
+sluice_source_reading(SluiceSource *source, Oid role, SluiceEncoding encoding, char **why)
+{
+	SluiceReading *reading = sluice_source_known_reading(source, role, encoding);
+	SluiceSourceReading *known;
+	MemoryContext old;
 
 	if (reading != NULL)
 		return reading;
-	reading = sluice_reading_create(sluice_stream_by_id(source->stream_id), encoding, why);
-	source->readings[encoding] = reading;
+	reading = sluice_reading_create(sluice_stream_by_id(source->stream_id), role, encoding, why);
+	if (reading == NULL)
+		return NULL;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	known = palloc(sizeof(*known));
+	*known = (SluiceSourceReading) {.role = role,.encoding = encoding,.reading = reading};
+	source->readings = lappend(source->readings, known);
+	MemoryContextSwitchTo(old);
 	return reading;
 }
 
@@ -200,11 +226,11 @@ sluice_source_has_more(const SluiceSource *source, int64 after)
 }
 
 const SluiceExtract *
-sluice_source_extracted(const SluiceSource *source, SluiceEncoding encoding, int64 after, SluiceNacked nacked, int max_rows)
+sluice_source_extracted(const SluiceSource *source, Oid role, SluiceEncoding encoding, int64 after, SluiceNacked nacked, int max_rows)
 {
 	const SluiceExtract *extract = &source->extract;
 
-	return extract->valid && extract->encoding == encoding && extract->after == after && extract->n <= max_rows &&
+	return extract->valid && extract->reading == sluice_source_known_reading(source, role, encoding) && extract->after == after && extract->n <= max_rows &&
 		extract->nacked.offset == nacked.offset && extract->nacked.attempts == nacked.attempts && extract->through > after ? extract : NULL;
 }
 
@@ -216,7 +242,7 @@ sluice_source_extract(SluiceSource *source, SluiceReading *reading, int64 after,
 	bool		complete;
 
 	extract->valid = false;
-	extract->encoding = sluice_reading_encoding(reading);
+	extract->reading = reading;
 	extract->after = after;
 	extract->nacked = nacked;
 	sluice_buffer_reset(&extract->rows);

@@ -14,6 +14,7 @@
 #include "buffer.h"
 #include "horizon.h"
 #include "lib/ilist.h"
+#include "nodes/pg_list.h"
 #include "reading.h"
 
 #define SLUICE_SOURCE_ROWS_MAX 4096
@@ -21,7 +22,7 @@
 /* Rows that were read in one go. */
 typedef struct SluiceExtract
 {
-	SluiceEncoding encoding;
+	const SluiceReading *reading;	/* that they were read with: by its role, in its encoding */
 	int64		after;
 	SluiceNacked nacked;
 	int64		through;		/* all rows after `after` up to here are in it */
@@ -30,6 +31,14 @@ typedef struct SluiceExtract
 	int			n;
 	bool		valid;
 } SluiceExtract;
+
+/* A reading, and what was asked for. */
+typedef struct SluiceSourceReading
+{
+	Oid			role;			/* InvalidOid: the stream's owner */
+	SluiceEncoding encoding;	/* may be STREAM */
+	SluiceReading *reading;
+} SluiceSourceReading;
 
 typedef struct SluiceSource
 {
@@ -44,7 +53,7 @@ typedef struct SluiceSource
 	int64		looked_at;
 	int64		retry_at;		/* not before that: the last look failed */
 	int			failures;		/* in a row */
-	SluiceReading *readings[SLUICE_ENCODING_BYTES + 1];
+	List	   *readings;		/* of SluiceSourceReading, one for each role and encoding that was asked for */
 	SluiceExtract extract;
 } SluiceSource;
 
@@ -82,14 +91,17 @@ typedef enum SluiceSourceState
  */
 extern SluiceSourceState sluice_source_look(SluiceSource *source, int64 now, char **why);
 
-/* In a transaction, after a look: the plan for an encoding.  NULL: there can be none, *why tells. */
-extern SluiceReading *sluice_source_reading(SluiceSource *source, SluiceEncoding encoding, char **why);
+/* In a transaction, after a look: the plan for a role and an encoding.  NULL: there can be none, *why tells. */
+extern SluiceReading *sluice_source_reading(SluiceSource *source, Oid role, SluiceEncoding encoding, char **why);
+
+/* The same where there is one already; else NULL. */
+extern SluiceReading *sluice_source_known_reading(const SluiceSource *source, Oid role, SluiceEncoding encoding);
 
 /* Are rows behind `after` known to be there, or not known not to be? */
 extern bool sluice_source_has_more(const SluiceSource *source, int64 after);
 
 /* The rows that were read last, where they are those and no more than so many; else NULL. */
-extern const SluiceExtract *sluice_source_extracted(const SluiceSource *source, SluiceEncoding encoding, int64 after,
+extern const SluiceExtract *sluice_source_extracted(const SluiceSource *source, Oid role, SluiceEncoding encoding, int64 after,
 													 SluiceNacked nacked, int max_rows);
 
 /* In a transaction, after a look: read them.  Throws. */

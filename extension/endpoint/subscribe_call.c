@@ -25,7 +25,6 @@
  */
 #include "carrier.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -495,7 +494,6 @@ subscribe_over(SluiceCall *call)
 	SluiceSubscribeCall *subscribe = (SluiceSubscribeCall *) call;
 
 	sluice_carrier_over(&subscribe->carrier);
-	atomic_store(&subscribe->carrier.sender.gone, true);
 	drop_messages(subscribe);
 	leave(subscribe);
 }

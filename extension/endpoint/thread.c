@@ -47,7 +47,7 @@ sluice_thread_clock(clockid_t clock)
 void
 sluice_thread_push(SluiceNetwork *network, SluiceRecord *record)
 {
-	/* The ring has room for max_records, and room.c lets no more in. */
+	/* The ring has room for max_records, which room.c lets in, and for what each call may have beside. */
 	if (!sluice_ring_push(&network->arrivals, record))
 		sluice_log_put('W', "the arrivals queue is full: a record waits until the connection ends");
 	network->burst++;
@@ -131,6 +131,8 @@ obey(SluiceNetwork *network)
 		sluice_health_set_serving(network, true);
 	if (requests & SLUICE_REQUEST_NOT_SERVING)
 		sluice_health_set_serving(network, false);
+	if (requests & SLUICE_REQUEST_CHECK && !network->draining)
+		sluice_carrier_check(network);
 	if (requests & SLUICE_REQUEST_DRAIN)
 		begin_drain(network);
 	if (requests & SLUICE_REQUEST_STOP)

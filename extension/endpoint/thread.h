@@ -36,6 +36,7 @@ struct SluiceCarrier;
 #define SLUICE_REQUEST_NOT_SERVING	2
 #define SLUICE_REQUEST_DRAIN		4
 #define SLUICE_REQUEST_STOP			8
+#define SLUICE_REQUEST_CHECK		16
 
 /* Arrivals before the main thread is woken though more events are there. */
 #define SLUICE_BURST 64

@@ -8,7 +8,6 @@
  */
 #include "carrier.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <grpc/byte_buffer.h>
@@ -150,7 +149,6 @@ unsubscribe_over(SluiceCall *call)
 	SluiceUnsubscribeCall *unsubscribe = (SluiceUnsubscribeCall *) call;
 
 	sluice_carrier_over(&unsubscribe->carrier);
-	atomic_store(&unsubscribe->carrier.sender.gone, true);
 }
 
 static void

@@ -45,6 +45,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "quotas.h"
 #include "settings.h"
 #include "settlement.h"
 #include "shared.h"
@@ -154,6 +155,8 @@ answer_signals(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		drain_limit_set();
+		if (self.settlement != NULL)
+			sluice_settlement_reload(self.settlement);
 	}
 }
 
@@ -185,6 +188,7 @@ connect_database(void)
 	BackgroundWorkerUnblockSignals();
 	sluice_shared_worker_attach(self.index);
 	self.connections = sluice_connections_attach(self.index);
+	sluice_quotas_attach(self.index);
 	BackgroundWorkerInitializeConnection(sluice_database, NULL, 0);
 	install_drain();
 	CHECK_FOR_INTERRUPTS();
@@ -245,6 +249,8 @@ stop_network(int code, Datum arg)
 	SluiceNetwork *network = self.network;
 
 	self.network = NULL;
+	if (self.settlement != NULL)
+		sluice_settlement_stop(self.settlement);
 	if (network != NULL)
 		sluice_network_stop(network);
 }

@@ -173,7 +173,7 @@ sluice_test_reading_create(PG_FUNCTION_ARGS)
 	if (reading != NULL)
 		sluice_reading_free(reading);
 	reading = NULL;
-	reading = sluice_reading_create(stream, PG_GETARG_INT32(1), &why);
+	reading = sluice_reading_create(stream, InvalidOid, PG_GETARG_INT32(1), &why);
 	if (reading == NULL)
 		PG_RETURN_TEXT_P(cstring_to_text(why));
 	PG_RETURN_NULL();

@@ -135,7 +135,7 @@ sluice_test_create(PG_FUNCTION_ARGS)
 	SluiceSubscription subscription;
 
 	PG_RETURN_BOOL(sluice_subscription_create(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_INT32(1), PG_GETARG_INT64(2),
-											  PG_GETARG_BOOL(3), &subscription));
+											  PG_GETARG_BOOL(3), InvalidOid, &subscription));
 }
 
 /* (name, position) */

@@ -76,7 +76,7 @@ END
 # What an owner's code leaves for COMMIT would run as the worker.
 subtest 'nothing is left for COMMIT' => sub {
 	$sluice->sql(<<'END');
-create role owner_e; grant usage on schema sluice to owner_e; grant execute on all functions in schema sluice to owner_e; grant create on schema app to owner_e; grant usage on schema app to owner_e;
+create role owner_e login; grant usage on schema sluice to owner_e; grant execute on all functions in schema sluice to owner_e; grant create on schema app to owner_e; grant usage on schema app to owner_e;
 set role owner_e;
 create table who(at text, u text);
 create function pwn(x text) returns text language plpgsql as $$ begin insert into who values (x, current_user); return x; end $$;

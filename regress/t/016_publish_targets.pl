@@ -63,7 +63,7 @@ with_stream('filtering', 'a trigger that swallows rows', sub {
 with_stream('secured', 'row security, and a trigger that swallows rows', sub {
 	my ($stream) = @_;
 	$sluice->sql(<<"END");
-CREATE ROLE sluice_owner;
+CREATE ROLE sluice_owner LOGIN;
 GRANT USAGE ON SCHEMA sluice TO sluice_owner;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sluice TO sluice_owner;
 GRANT CREATE ON SCHEMA public TO sluice_owner;

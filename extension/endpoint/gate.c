@@ -1,0 +1,512 @@
+/*
+ * gate.c
+ *		Who may come in: pg_hba.conf, passwords, certificates and what the role is allowed.
+ *
+ * A client is judged in a transaction of its own (judgement.c).  What that cannot decide at
+ * once is done in a thread beside: comparing a password with a SCRAM secret, some
+ * milliseconds of computing, in one thread; looking up the name of an address,
+ * which may take as long as it likes, in another one.  Then it is judged again.
+ *
+ * Whoever guesses passwords pays, not the worker: of one address no more than PER_ADDRESS
+ * clients are compared at a time, in their order, and a wrong password is told FAILURE_US
+ * later and keeps its place until then.
+ *
+ * An open call is judged again, as one whose password is known to be right, when the
+ * configuration was reloaded or the roles or databases of the server were changed.
+ */
+#include "postgres.h"
+
+#include "gate.h"
+
+#include <netdb.h>
+
+#include "attempt.h"
+#include "common/saslprep.h"
+#include "errand.h"
+#include "hba.h"
+#include "ident.h"
+#include "judgement.h"
+#include "lib/ilist.h"
+#include "refusal.h"
+#include "settlement.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#define PER_ADDRESS 4
+#define FAILURE_US USECS_PER_SEC
+
+/* Open calls are not checked more often than that, whatever is altered. */
+#define CHECK_INTERVAL_US (100 * INT64CONST(1000))
+
+/* Lines about clients that were turned away, a second. */
+#define LOG_LINES 20
+
+typedef struct AddressKey
+{
+	uint8		family;
+	uint8		bytes[16];
+} AddressKey;
+
+/* An address that passwords are compared for. */
+typedef struct Origin
+{
+	AddressKey	key;			/* hash key */
+	int			busy;			/* of them, at most PER_ADDRESS */
+	dlist_head	waiting;		/* Applicants */
+} Origin;
+
+/* A client whose password is to be compared, or whose address's name is looked up. */
+typedef struct Applicant
+{
+	SluiceErrand errand;		/* first, for the casts */
+	dlist_node	node;			/* of its origin's waiting, or of the gate's failed */
+	SluiceJudgement judgement;
+	Origin	   *origin;
+	char	   *password;		/* malloc'ed */
+	bool		fits;
+	struct sockaddr_storage address;
+	char		host[NI_MAXHOST];
+	int64		answer_at;
+} Applicant;
+
+struct SluiceGate
+{
+	SluiceNetwork *network;
+	SluiceGateAdmit admit;
+	void	   *argument;
+	SluiceErrands *secrets;		/* NULL until the first one */
+	SluiceErrands *hosts;
+	HTAB	   *origins;
+	dlist_head	failed;			/* Applicants with a wrong password, by answer_at */
+	int			applicants;
+	int64		check_at;
+	const char *drain_message;	/* NULL: not draining */
+	bool		suspects_drop;
+	MemoryContext context;		/* of one turn */
+	int64		log_second;
+	int			log_lines;
+};
+
+/* Roles, memberships, or databases were altered. */
+static bool suspicious = false;
+
+static void
+catalog_changed(Datum arg, int cacheid, uint32 hash)
+{
+	suspicious = true;
+}
+
+SluiceGate *
+sluice_gate_create(SluiceNetwork *network, SluiceGateAdmit admit, void *argument)
+{
+	SluiceGate *gate = MemoryContextAllocZero(TopMemoryContext, sizeof(*gate));
+	HASHCTL		control = {.keysize = sizeof(AddressKey),.entrysize = sizeof(Origin)};
+
+	gate->network = network;
+	gate->admit = admit;
+	gate->argument = argument;
+	gate->origins = hash_create("sluice origins", 64, &control, HASH_ELEM | HASH_BLOBS);
+	gate->context = AllocSetContextCreate(TopMemoryContext, "sluice gate", ALLOCSET_DEFAULT_SIZES);
+	dlist_init(&gate->failed);
+	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, catalog_changed, (Datum) 0);
+	sluice_hba_load();
+	sluice_ident_load();
+	return gate;
+}
+
+/* ---- what is said ---- */
+
+/* A client can have lines written: not too many. */
+static void
+log_refusal(SluiceGate *gate, const SluiceJudgement *judgement)
+{
+	int64		second = sluice_settlement_clock() / USECS_PER_SEC;
+	char	   *message = sluice_settlement_printable(pstrdup(judgement->refusal.message));
+
+	if (second != gate->log_second)
+	{
+		gate->log_second = second;
+		gate->log_lines = 0;
+	}
+	if (gate->log_lines++ >= LOG_LINES)
+		return;
+	ereport(LOG,
+			(errmsg("gRPC client at %s was turned away: %s", judgement->record->sender->address, message),
+			 judgement->hba_line == 0 ? 0 :
+			 errdetail("It matched line %d of pg_hba.conf.", judgement->hba_line)));
+}
+
+static void
+turn_away(SluiceGate *gate, const SluiceJudgement *judgement)
+{
+	log_refusal(gate, judgement);
+	sluice_refuse_for(gate->network, judgement->record, &judgement->refusal);
+}
+
+/* Nothing of the password stays. */
+static void
+forget_password(SluiceRecord *record)
+{
+	SluiceLogin *login = record->sender->login;
+
+	sluice_login_forget(login->password);
+	login->password = NULL;
+}
+
+static void
+let_in(SluiceGate *gate, const SluiceJudgement *judgement)
+{
+	SluiceRecord *record = judgement->record;
+	SluiceSender *sender = record->sender;
+
+	forget_password(record);
+	if (record->kind != SLUICE_CHECK)
+	{
+		sender->role = judgement->role;
+		gate->admit(gate->argument, record);
+		return;
+	}
+	if (sender->role != judgement->role)
+	{
+		sluice_refuse(gate->network, record, SLUICE_STATUS_UNAVAILABLE, "the role of this call is another one now: open it again");
+		return;
+	}
+	record->verdict = SLUICE_OPENED;
+	sluice_network_deliver(gate->network, &record, 1);
+}
+
+/* ---- threads beside ---- */
+
+static void
+start_thread(SluiceGate *gate, SluiceErrands **errands, const char *name)
+{
+	if (*errands == NULL)
+		*errands = sluice_errands_start(name, sluice_network_wakeup_fd(gate->network));
+	if (*errands == NULL)
+		ereport(FATAL,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start a thread for clients that log in: %m")));
+}
+
+static void
+compare(SluiceErrand *errand)
+{
+	Applicant  *applicant = (Applicant *) errand;
+
+	applicant->fits = sluice_secret_fits(&applicant->judgement.secret, applicant->password) &&
+		applicant->judgement.secret_known;
+}
+
+/* The name of the address, where that name has this address; else "". */
+static void
+look_up_host(SluiceErrand *errand)
+{
+	Applicant  *applicant = (Applicant *) errand;
+	const struct sockaddr_storage *address = &applicant->address;
+	socklen_t	length = address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	struct addrinfo hints = {.ai_family = address->ss_family,.ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	bool		confirmed = false;
+
+	if (getnameinfo((const struct sockaddr *) address, length, applicant->host, sizeof(applicant->host), NULL, 0, NI_NAMEREQD) == 0 &&
+		getaddrinfo(applicant->host, NULL, &hints, &found) == 0)
+		for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+			confirmed |= address->ss_family == AF_INET ?
+				memcmp(&((const struct sockaddr_in *) at->ai_addr)->sin_addr,
+					   &((const struct sockaddr_in *) address)->sin_addr, sizeof(struct in_addr)) == 0 :
+				memcmp(&((const struct sockaddr_in6 *) at->ai_addr)->sin6_addr,
+					   &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(struct in6_addr)) == 0;
+	if (found != NULL)
+		freeaddrinfo(found);
+	if (!confirmed)
+		applicant->host[0] = '\0';
+}
+
+static Applicant *
+new_applicant(SluiceGate *gate, const SluiceJudgement *judgement, void (*run) (SluiceErrand *))
+{
+	Applicant  *applicant = MemoryContextAllocZero(TopMemoryContext, sizeof(*applicant));
+
+	applicant->errand.run = run;
+	applicant->judgement = *judgement;
+	applicant->address = judgement->record->sender->login->address;
+	gate->applicants++;
+	return applicant;
+}
+
+static void
+free_applicant(SluiceGate *gate, Applicant *applicant)
+{
+	sluice_login_forget(applicant->password);
+	pfree(applicant);
+	gate->applicants--;
+}
+
+static AddressKey
+key_of(const struct sockaddr_storage *address)
+{
+	AddressKey	key = {.family = (uint8) address->ss_family};
+
+	if (address->ss_family == AF_INET)
+		memcpy(key.bytes, &((const struct sockaddr_in *) address)->sin_addr, sizeof(struct in_addr));
+	else if (address->ss_family == AF_INET6)
+		memcpy(key.bytes, &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(struct in6_addr));
+	return key;
+}
+
+/* As a client would have normalized it. */
+static char *
+normalized(const char *password)
+{
+	char	   *prepared;
+	char	   *copy = strdup(pg_saslprep(password, &prepared) == SASLPREP_SUCCESS ? prepared : password);
+
+	if (copy == NULL)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return copy;
+}
+
+static void
+begin_comparing(SluiceGate *gate, const SluiceJudgement *judgement)
+{
+	Applicant  *applicant = new_applicant(gate, judgement, compare);
+	AddressKey	key = key_of(&applicant->address);
+	bool		found;
+
+	applicant->password = normalized(judgement->record->sender->login->password);
+	forget_password(judgement->record);
+	applicant->origin = hash_search(gate->origins, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		applicant->origin->busy = 0;
+		dlist_init(&applicant->origin->waiting);
+	}
+	start_thread(gate, &gate->secrets, "sluice secrets");
+	if (applicant->origin->busy == PER_ADDRESS)
+	{
+		dlist_push_tail(&applicant->origin->waiting, &applicant->node);
+		return;
+	}
+	applicant->origin->busy++;
+	sluice_errands_add(gate->secrets, &applicant->errand);
+}
+
+static void
+begin_looking_up(SluiceGate *gate, const SluiceJudgement *judgement)
+{
+	start_thread(gate, &gate->hosts, "sluice hosts");
+	sluice_errands_add(gate->hosts, &new_applicant(gate, judgement, look_up_host)->errand);
+}
+
+/* ---- judging ---- */
+
+static bool
+is_moot(SluiceGate *gate, SluiceRecord *record)
+{
+	if (atomic_load(&record->sender->gone))
+		sluice_refuse(gate->network, record, SLUICE_STATUS_UNAVAILABLE, "the client has left");
+	else if (gate->drain_message != NULL)
+		sluice_refuse(gate->network, record, SLUICE_STATUS_UNAVAILABLE, gate->drain_message);
+	else
+		return false;
+	return true;
+}
+
+static void
+judge(SluiceGate *gate, SluiceRecord *record, bool proven)
+{
+	SluiceJudgement judgement = {.record = record,.proven = proven};
+	SluiceFailure failure;
+
+	if (is_moot(gate, record))
+		return;
+	if (!sluice_attempt(sluice_judgement_step, &judgement, &failure))
+	{
+		gate->suspects_drop = true;
+		ereport(LOG,
+				(errcode(failure.sqlstate),
+				 errmsg("could not look up the role of a client: %s", failure.message)));
+		sluice_refuse(gate->network, record, SLUICE_STATUS_UNAVAILABLE,
+					  psprintf("the role could not be looked up (SQLSTATE %s), open the call again", unpack_sql_state(failure.sqlstate)));
+		return;
+	}
+	switch (judgement.sentence)
+	{
+		case SLUICE_ADMITTED:
+			let_in(gate, &judgement);
+			break;
+		case SLUICE_TURNED_AWAY:
+			turn_away(gate, &judgement);
+			break;
+		case SLUICE_WRONG_PASSWORD:
+			/* With an MD5 password the comparing is quick: it takes the same way all the same. */
+			judgement.secret_known = false;
+			judgement.secret.iterations = 1;
+			begin_comparing(gate, &judgement);
+			break;
+		case SLUICE_WANTS_HOST:
+			begin_looking_up(gate, &judgement);
+			break;
+		case SLUICE_WANTS_PASSWORD:
+			begin_comparing(gate, &judgement);
+			break;
+	}
+}
+
+void
+sluice_gate_add(SluiceGate *gate, SluiceRecord *record)
+{
+	judge(gate, record, record->kind == SLUICE_CHECK);
+}
+
+/* ---- a turn ---- */
+
+/* It is settled: the next one of its address may be compared. */
+static void
+leave_origin(SluiceGate *gate, Origin *origin)
+{
+	origin->busy--;
+	if (!dlist_is_empty(&origin->waiting))
+	{
+		Applicant  *next = dlist_container(Applicant, node, dlist_pop_head_node(&origin->waiting));
+
+		origin->busy++;
+		sluice_errands_add(gate->secrets, &next->errand);
+	}
+	else if (origin->busy == 0)
+		(void) hash_search(gate->origins, &origin->key, HASH_REMOVE, NULL);
+}
+
+static void
+take_compared(SluiceGate *gate)
+{
+	Applicant  *applicant;
+
+	while (gate->secrets != NULL && (applicant = (Applicant *) sluice_errands_take(gate->secrets)) != NULL)
+	{
+		if (!applicant->fits)
+		{
+			applicant->answer_at = sluice_settlement_clock() + FAILURE_US;
+			dlist_push_tail(&gate->failed, &applicant->node);
+			continue;
+		}
+		leave_origin(gate, applicant->origin);
+		judge(gate, applicant->judgement.record, true);
+		free_applicant(gate, applicant);
+	}
+}
+
+static void
+take_looked_up(SluiceGate *gate)
+{
+	Applicant  *applicant;
+
+	while (gate->hosts != NULL && (applicant = (Applicant *) sluice_errands_take(gate->hosts)) != NULL)
+	{
+		SluiceJudgement *judgement = &applicant->judgement;
+		SluiceLogin *login = judgement->record->sender->login;
+
+		free(login->host);
+		login->host = strdup(applicant->host);
+		if (login->host == NULL)
+			ereport(FATAL,
+					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		judge(gate, judgement->record, judgement->proven);
+		free_applicant(gate, applicant);
+	}
+}
+
+static void
+answer_failed(SluiceGate *gate)
+{
+	int64		now = sluice_settlement_clock();
+
+	while (!dlist_is_empty(&gate->failed))
+	{
+		Applicant  *applicant = dlist_head_element(Applicant, node, &gate->failed);
+
+		if (applicant->answer_at > now && gate->drain_message == NULL)
+			break;
+		dlist_delete(&applicant->node);
+		sluice_judgement_wrong_password(&applicant->judgement);
+		turn_away(gate, &applicant->judgement);
+		leave_origin(gate, applicant->origin);
+		free_applicant(gate, applicant);
+	}
+}
+
+void
+sluice_gate_turn(SluiceGate *gate)
+{
+	MemoryContext old = MemoryContextSwitchTo(gate->context);
+	int64		now = sluice_settlement_clock();
+
+	take_compared(gate);
+	take_looked_up(gate);
+	answer_failed(gate);
+	if (suspicious && now >= gate->check_at && gate->drain_message == NULL)
+	{
+		suspicious = false;
+		gate->check_at = now + CHECK_INTERVAL_US;
+		sluice_network_check(gate->network);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(gate->context);
+}
+
+int64
+sluice_gate_next(const SluiceGate *gate)
+{
+	int64		next = suspicious && gate->drain_message == NULL ? gate->check_at : PG_INT64_MAX;
+
+	if (gate->failed.head.next != &gate->failed.head)
+		next = Min(next, dlist_container(Applicant, node, gate->failed.head.next)->answer_at);
+	return next;
+}
+
+void
+sluice_gate_reload(SluiceGate *gate)
+{
+	sluice_hba_load();
+	sluice_ident_load();
+	suspicious = true;
+	gate->check_at = 0;
+}
+
+/* ---- the end ---- */
+
+void
+sluice_gate_drain(SluiceGate *gate, const char *message)
+{
+	gate->drain_message = message;
+}
+
+bool
+sluice_gate_done(const SluiceGate *gate)
+{
+	return gate->applicants == 0;
+}
+
+bool
+sluice_gate_suspects_drop(SluiceGate *gate)
+{
+	bool		suspects = gate->suspects_drop;
+
+	gate->suspects_drop = false;
+	return suspects;
+}
+
+/* A look-up of a name may take long; that thread touches nothing of the process's end and is left. */
+void
+sluice_gate_stop(SluiceGate *gate)
+{
+	if (gate->secrets != NULL)
+		sluice_errands_stop(gate->secrets);
+	gate->secrets = NULL;
+}

@@ -1,0 +1,178 @@
+/*
+ * login.c
+ *		What a client shows of itself when its call begins.
+ */
+#include "login.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void
+sluice_login_forget(char *secret)
+{
+	if (secret == NULL)
+		return;
+	explicit_bzero(secret, strlen(secret));
+	free(secret);
+}
+
+void
+sluice_login_free(SluiceLogin *login)
+{
+	if (login == NULL)
+		return;
+	sluice_login_forget(login->password);
+	free(login->user);
+	free(login->certificate_cn);
+	free(login->certificate_dn);
+	free(login->host);
+	free(login);
+}
+
+/* ---- the peer ---- */
+
+static void
+set_ipv4(SluiceLogin *login, const void *bytes)
+{
+	struct sockaddr_in *address = (struct sockaddr_in *) &login->address;
+
+	memset(&login->address, 0, sizeof(login->address));
+	address->sin_family = AF_INET;
+	memcpy(&address->sin_addr, bytes, sizeof(address->sin_addr));
+}
+
+/* An IPv4 address in IPv6's clothes is one of IPv4, as the server has it. */
+static void
+set_ipv6(SluiceLogin *login, const struct in6_addr *bytes)
+{
+	struct sockaddr_in6 *address = (struct sockaddr_in6 *) &login->address;
+
+	if (IN6_IS_ADDR_V4MAPPED(bytes))
+	{
+		set_ipv4(login, bytes->s6_addr + 12);
+		return;
+	}
+	memset(&login->address, 0, sizeof(login->address));
+	address->sin6_family = AF_INET6;
+	address->sin6_addr = *bytes;
+}
+
+/* The text between begin and the first character of stop. */
+static bool
+copy_until(char *out, size_t size, const char *begin, const char *stop)
+{
+	size_t		length = strcspn(begin, stop);
+
+	if (length >= size)
+		return false;
+	memcpy(out, begin, length);
+	out[length] = '\0';
+	return true;
+}
+
+void
+sluice_login_read_peer(SluiceLogin *login, const char *peer)
+{
+	char		text[INET6_ADDRSTRLEN];
+	struct in_addr ipv4;
+	struct in6_addr ipv6;
+
+	login->address.ss_family = AF_UNSPEC;
+	if (strncmp(peer, "unix:", 5) == 0)
+		login->address.ss_family = AF_UNIX;
+	else if (strncmp(peer, "ipv4:", 5) == 0 && copy_until(text, sizeof(text), peer + 5, ":") &&
+			 inet_pton(AF_INET, text, &ipv4) == 1)
+		set_ipv4(login, &ipv4);
+	/* What follows a '%' is the scope, or the closing bracket. */
+	else if (strncmp(peer, "ipv6:%5B", 8) == 0 && copy_until(text, sizeof(text), peer + 8, "%") &&
+			 inet_pton(AF_INET6, text, &ipv6) == 1)
+		set_ipv6(login, &ipv6);
+	else if (strncmp(peer, "ipv6:[", 6) == 0 && copy_until(text, sizeof(text), peer + 6, "%]") &&
+			 inet_pton(AF_INET6, text, &ipv6) == 1)
+		set_ipv6(login, &ipv6);
+}
+
+/* ---- authorization ---- */
+
+static int
+base64_digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Decodes to out, which has room for it, and ends it with a NUL; -1: it is no base64. */
+static long
+decode_base64(char *out, const char *text, size_t length)
+{
+	unsigned	group = 0;
+	size_t		digits = 0;
+	size_t		n = 0;
+
+	while (length > 0 && text[length - 1] == '=')
+		length--;
+	for (; digits < length; digits++)
+	{
+		int			digit = base64_digit(text[digits]);
+
+		if (digit < 0)
+			return -1;
+		group = group << 6 | (unsigned) digit;
+		if (digits % 4 != 0)
+			out[n++] = (char) (group >> (4 - 2 * (digits % 4 - 1)) & 0xff);
+	}
+	out[n] = '\0';
+	return digits % 4 == 1 ? -1 : (long) n;
+}
+
+static void
+take_pair(SluiceLogin *login, char *pair, long length)
+{
+	char	   *colon = length < 0 ? NULL : memchr(pair, ':', (size_t) length);
+
+	if (colon == NULL || colon == pair || memchr(pair, '\0', (size_t) length) != NULL)
+	{
+		login->mistake = "authorization is not base64 of ROLE:PASSWORD";
+		return;
+	}
+	*colon = '\0';
+	login->user = strdup(pair);
+	if (colon[1] != '\0')
+		login->password = strdup(colon + 1);
+	if (login->user == NULL || (colon[1] != '\0' && login->password == NULL))
+		login->mistake = "the worker is out of memory";
+	explicit_bzero(pair, (size_t) length);
+}
+
+void
+sluice_login_read_authorization(SluiceLogin *login, const char *value, size_t length)
+{
+	char	   *pair;
+
+	if (login->user != NULL || login->mistake != NULL)
+	{
+		login->mistake = "there is more than one authorization";
+		return;
+	}
+	if (length < 6 || strncasecmp(value, "Basic ", 6) != 0)
+	{
+		login->mistake = "authorization must be Basic";
+		return;
+	}
+	pair = malloc(length);
+	if (pair == NULL)
+	{
+		login->mistake = "the worker is out of memory";
+		return;
+	}
+	take_pair(login, pair, decode_base64(pair, value + 6, length - 6));
+	free(pair);
+}

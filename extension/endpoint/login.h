@@ -1,0 +1,37 @@
+/*
+ * login.h
+ *		What a client shows of itself when its call begins.
+ *
+ * Plain C: both worlds include it.  Made by the network thread with malloc, kept as
+ * long as the call, read by the main thread while that has a record of the call; the
+ * main thread alone takes the password away, as soon as it was checked.
+ */
+#ifndef SLUICE_LOGIN_H
+#define SLUICE_LOGIN_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+typedef struct SluiceLogin
+{
+	struct sockaddr_storage address;	/* ss_family AF_UNIX: a unix socket; AF_UNSPEC: not known */
+	char	   *user;			/* the role that it names, UTF-8; NULL: none */
+	char	   *password;		/* NULL: none (any more) */
+	const char *mistake;		/* its authorization cannot be read: why; static; or NULL */
+	bool		tls;
+	char	   *certificate_cn; /* of its certificate, which was verified; NULL: none */
+	char	   *certificate_dn; /* the same, RFC 2253 */
+	char	   *host;			/* the main thread's: name of the address, "" where it has none; NULL: not looked up */
+} SluiceLogin;
+
+/* Overwrite and free a text that was a secret; NULL is none. */
+extern void sluice_login_forget(char *secret);
+extern void sluice_login_free(SluiceLogin *login);
+
+/* "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "unix:...", as gRPC writes a peer. */
+extern void sluice_login_read_peer(SluiceLogin *login, const char *peer);
+
+/* The value of the metadata "authorization": Basic, base64 of ROLE:PASSWORD. */
+extern void sluice_login_read_authorization(SluiceLogin *login, const char *value, size_t length);
+
+#endif							/* SLUICE_LOGIN_H */
