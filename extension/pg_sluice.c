@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "settings.h"
 #include "shared.h"
+#include "transport_status.h"
 #include "watch.h"
 
 PG_MODULE_MAGIC;
@@ -31,6 +32,7 @@ _PG_init(void)
 		return;
 	sluice_shared_install();
 	sluice_connections_install();
+	sluice_transport_status_install();
 	sluice_active_install();
 	sluice_watch_install();
 	sluice_launcher_register();
