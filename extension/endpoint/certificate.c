@@ -160,12 +160,10 @@ use_key(Check *check, const char *text)
 
 	if (check->passphrase_wanted)
 		snprintf(check->reason, check->reason_size, "it is protected by a passphrase, which the gRPC port does not support");
-	else if (key == NULL && at_end())
-		snprintf(check->reason, check->reason_size, "it holds no private key");
-	else if (key != NULL && !good)
-		snprintf(check->reason, check->reason_size, "it does not match the certificate");
+	else if (key == NULL)
+		snprintf(check->reason, check->reason_size, "it holds no private key that can be read");
 	else if (!good)
-		explain(check, "it is no private key");
+		snprintf(check->reason, check->reason_size, "it does not match the certificate");
 	EVP_PKEY_free(key);
 	BIO_free(in);
 	return good;

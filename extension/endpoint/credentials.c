@@ -67,6 +67,16 @@ sluice_credentials_free(SluiceCredentials *credentials)
 	free(credentials);
 }
 
+/*
+ * gRPC aborts where there are no authorities, also where it is not to ask for
+ * certificates; then it makes nothing of them, and is given what there is.
+ */
+static const char *
+authorities(const SluiceCredentials *credentials)
+{
+	return credentials->client_certificates ? credentials->pems.authorities : credentials->pems.chain;
+}
+
 /* Called by gRPC when an address is bound and before each handshake. */
 static grpc_ssl_certificate_config_reload_status
 fetch(void *owner, grpc_ssl_server_certificate_config **config)
@@ -80,7 +90,7 @@ fetch(void *owner, grpc_ssl_server_certificate_config **config)
 	pthread_mutex_lock(&credentials->mutex);
 	pair.private_key = credentials->pems.key;
 	pair.cert_chain = credentials->pems.chain;
-	*config = grpc_ssl_server_certificate_config_create(credentials->pems.authorities, &pair, 1);
+	*config = grpc_ssl_server_certificate_config_create(authorities(credentials), &pair, 1);
 	reader->generation = atomic_load(&credentials->generation);
 	pthread_mutex_unlock(&credentials->mutex);
 	return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
