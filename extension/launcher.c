@@ -42,6 +42,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
+#include "transport.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -76,6 +77,8 @@ typedef struct Fixed
 	int			max_calls;
 	int			keepalive_time;
 	int			keepalive_timeout;
+	SluiceTransport transport;
+	char	   *ciphers;		/* of the transport */
 } Fixed;
 
 static Worker workers[SLUICE_MAX_WORKERS];
@@ -111,6 +114,8 @@ fixed_remember(void)
 		pfree(fixed.database);
 	if (fixed.listen_addresses)
 		pfree(fixed.listen_addresses);
+	if (fixed.ciphers)
+		pfree(fixed.ciphers);
 	fixed.database = MemoryContextStrdup(TopMemoryContext, sluice_database);
 	fixed.listen_addresses = MemoryContextStrdup(TopMemoryContext, sluice_listen_addresses);
 	fixed.port = sluice_port;
@@ -120,6 +125,22 @@ fixed_remember(void)
 	fixed.max_calls = sluice_max_calls;
 	fixed.keepalive_time = sluice_keepalive_time;
 	fixed.keepalive_timeout = sluice_keepalive_timeout;
+	sluice_transport_get(&fixed.transport);
+	fixed.ciphers = MemoryContextStrdup(TopMemoryContext, fixed.transport.ciphers);
+}
+
+/* Files that have other names or contents are not among them: a worker takes them in as it runs. */
+static bool
+transport_changed(void)
+{
+	SluiceTransport now;
+
+	sluice_transport_get(&now);
+	return fixed.transport.tls != now.tls ||
+		fixed.transport.allow_plaintext != now.allow_plaintext ||
+		(now.tls && (fixed.transport.client_certificates != now.client_certificates ||
+					 fixed.transport.tls13_only != now.tls13_only ||
+					 strcmp(fixed.ciphers, now.ciphers) != 0));
 }
 
 static bool
@@ -133,7 +154,8 @@ fixed_changed(void)
 		fixed.worker_memory != sluice_worker_memory ||
 		fixed.max_calls != sluice_max_calls ||
 		fixed.keepalive_time != sluice_keepalive_time ||
-		fixed.keepalive_timeout != sluice_keepalive_timeout;
+		fixed.keepalive_timeout != sluice_keepalive_timeout ||
+		transport_changed();
 }
 
 /* No delays: what made workers fail may be mended. */

@@ -18,6 +18,7 @@
 #include "quotas.h"
 #include "settings.h"
 #include "shared.h"
+#include "transport_status.h"
 #include "watch.h"
 
 PG_MODULE_MAGIC;
@@ -32,6 +33,7 @@ _PG_init(void)
 		return;
 	sluice_shared_install();
 	sluice_connections_install();
+	sluice_transport_status_install();
 	sluice_active_install();
 	sluice_quotas_install();
 	sluice_watch_install();

@@ -29,6 +29,66 @@ int			sluice_max_calls;
 int			sluice_max_attempts;
 int			sluice_keepalive_time;
 int			sluice_keepalive_timeout;
+int			sluice_ssl;
+int			sluice_ssl_min_protocol_version;
+char	   *sluice_ssl_cert_file;
+char	   *sluice_ssl_key_file;
+char	   *sluice_ssl_ca_file;
+char	   *sluice_ssl_ciphers;
+bool		sluice_allow_plaintext_from_network;
+
+/* As the server's own booleans, and "server". */
+static const struct config_enum_entry ssl_options[] = {
+	{"server", SLUICE_SSL_SERVER, false},
+	{"on", SLUICE_SSL_ON, false},
+	{"off", SLUICE_SSL_OFF, false},
+	{"true", SLUICE_SSL_ON, true},
+	{"false", SLUICE_SSL_OFF, true},
+	{"yes", SLUICE_SSL_ON, true},
+	{"no", SLUICE_SSL_OFF, true},
+	{"1", SLUICE_SSL_ON, true},
+	{"0", SLUICE_SSL_OFF, true},
+	{NULL, 0, false}
+};
+
+/* gRPC serves no others. */
+static const struct config_enum_entry protocol_options[] = {
+	{"server", SLUICE_PROTOCOL_SERVER, false},
+	{"TLSv1.2", SLUICE_PROTOCOL_TLS12, false},
+	{"TLSv1.3", SLUICE_PROTOCOL_TLS13, false},
+	{NULL, 0, false}
+};
+
+typedef struct TextSetting
+{
+	const char *name;
+	const char *description;
+	const char *detail;			/* or NULL */
+	char	  **variable;
+	const char *initial;
+	int			flags;
+} TextSetting;
+
+static const TextSetting text_settings[] = {
+	{"sluice.database", "Sets the database that the workers store records in.",
+		NULL,
+	&sluice_database, "postgres", 0},
+	{"sluice.listen_addresses", "Sets the host names, IP addresses or Unix sockets (\"unix:/path\") that the workers listen on.",
+		NULL,
+	&sluice_listen_addresses, "localhost", GUC_LIST_INPUT},
+	{"sluice.ssl_cert_file", "Location of the certificate file of the gRPC port.",
+		"An empty string means ssl_cert_file.",
+	&sluice_ssl_cert_file, "", 0},
+	{"sluice.ssl_key_file", "Location of the private key file of the gRPC port.",
+		"An empty string means ssl_key_file.",
+	&sluice_ssl_key_file, "", 0},
+	{"sluice.ssl_ca_file", "Location of the file with the certificate authorities of clients of the gRPC port.",
+		"An empty string means ssl_ca_file.  Without any, clients are not asked for certificates.",
+	&sluice_ssl_ca_file, "", 0},
+	{"sluice.ssl_ciphers", "Sets the list of allowed ciphers of the gRPC port, up to TLS 1.2.",
+		"An empty string means ssl_ciphers.",
+	&sluice_ssl_ciphers, "", 0},
+};
 
 typedef struct IntegerSetting
 {
@@ -91,14 +151,28 @@ static const IntegerSetting integer_settings[] = {
 void
 sluice_settings_define(void)
 {
-	DefineCustomStringVariable("sluice.database",
-							   "Sets the database that the workers store records in.",
-							   NULL, &sluice_database, "postgres",
-							   PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("sluice.listen_addresses",
-							   "Sets the host names, IP addresses or Unix sockets (\"unix:/path\") that the workers listen on.",
-							   NULL, &sluice_listen_addresses, "localhost",
-							   PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	for (int i = 0; i < lengthof(text_settings); i++)
+	{
+		const TextSetting *setting = &text_settings[i];
+
+		DefineCustomStringVariable(setting->name, setting->description, setting->detail,
+								   setting->variable, setting->initial,
+								   PGC_SIGHUP, setting->flags, NULL, NULL, NULL);
+	}
+	DefineCustomEnumVariable("sluice.ssl", "Enables TLS on the gRPC port.",
+							 "\"server\" means as the setting ssl has it.",
+							 &sluice_ssl, SLUICE_SSL_SERVER, ssl_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("sluice.ssl_min_protocol_version",
+							 "Sets the minimum TLS protocol version of the gRPC port.",
+							 "\"server\" means ssl_min_protocol_version, but nothing below TLSv1.2 is ever served.",
+							 &sluice_ssl_min_protocol_version, SLUICE_PROTOCOL_SERVER, protocol_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("sluice.allow_plaintext_from_network",
+							 "Lets clients reach the gRPC port over the network without TLS.",
+							 "Otherwise, without TLS, the workers listen on loopback addresses and Unix sockets only.",
+							 &sluice_allow_plaintext_from_network, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	for (int i = 0; i < lengthof(integer_settings); i++)
 	{
 		const IntegerSetting *setting = &integer_settings[i];

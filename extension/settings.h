@@ -24,6 +24,29 @@ extern PGDLLEXPORT int sluice_max_attempts;			/* SIGHUP */
 extern PGDLLEXPORT int sluice_keepalive_time;		/* SIGHUP, ms: the workers restart */
 extern PGDLLEXPORT int sluice_keepalive_timeout;	/* SIGHUP, ms: the workers restart */
 
+/* The TLS of the gRPC port: transport.h tells what they come to. */
+extern int	sluice_ssl;							/* SIGHUP: the workers restart; SluiceSsl */
+extern int	sluice_ssl_min_protocol_version;	/* SIGHUP: the workers restart; SluiceProtocol */
+extern char *sluice_ssl_cert_file;				/* SIGHUP */
+extern char *sluice_ssl_key_file;				/* SIGHUP */
+extern char *sluice_ssl_ca_file;				/* SIGHUP: where there was none before or is none now, the workers restart */
+extern char *sluice_ssl_ciphers;				/* SIGHUP: the workers restart */
+extern bool sluice_allow_plaintext_from_network;	/* SIGHUP: the workers restart */
+
+typedef enum SluiceSsl
+{
+	SLUICE_SSL_SERVER,
+	SLUICE_SSL_ON,
+	SLUICE_SSL_OFF
+} SluiceSsl;
+
+typedef enum SluiceProtocol
+{
+	SLUICE_PROTOCOL_SERVER,
+	SLUICE_PROTOCOL_TLS12,
+	SLUICE_PROTOCOL_TLS13
+} SluiceProtocol;
+
 #define SLUICE_MAX_WORKERS 32
 
 extern void sluice_settings_define(void);

@@ -10,6 +10,7 @@ Commands
           connections, until all are acknowledged; SIGTERM stops making new ones
   exact   send the requests that standard input describes, one JSON object a
           line, in one call; print the responses
+  calls   send one record a call, each over a connection of its own, until SIGTERM
   health  ask grpc.health.v1; with --wait, until it says SERVING
   reflect ask server reflection what services there are and where a symbol is
 
@@ -219,8 +220,18 @@ class Attempt:
             self.ledger.changed.notify_all()
 
 
+def contents(path):
+    if not path:
+        return None
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def open_channel(options):
-    return grpc.insecure_channel(options.address, options=CHANNEL_OPTIONS)
+    if not options.ca:
+        return grpc.insecure_channel(options.address, options=CHANNEL_OPTIONS)
+    credentials = grpc.ssl_channel_credentials(contents(options.ca), contents(options.key), contents(options.cert))
+    return grpc.secure_channel(options.address, credentials, options=CHANNEL_OPTIONS)
 
 
 def metadata(options):
@@ -333,6 +344,28 @@ def command_exact(options):
     return 0 if result["code"] == "OK" else 1
 
 
+def command_calls(options):
+    parse = response_parser(options)
+    maker = Maker(options)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    made, failures = 0, []
+    while not stopping.is_set():
+        made += 1
+        with open_channel(options) as channel:
+            stub = channel.stream_stream(INGEST, request_serializer=None, response_deserializer=parse)
+            try:
+                if len(list(stub(iter([maker.request(made)]), timeout=options.timeout))) != 1:
+                    failures.append("no answer")
+            except grpc.RpcError as error:
+                failures.append("%s %s" % (error.code().name, error.details()))
+        if options.ledger:
+            with open(options.ledger, "a") as file:
+                file.write("%d\n" % made)
+    print(json.dumps({"calls": made, "failed": len(failures), "failures": failures[:5]}))
+    return 1 if failures else 0
+
+
 def health_once(options, timeout):
     """grpc.health.v1.Health/Check, its two small messages by hand."""
     name = options.service.encode()
@@ -422,8 +455,11 @@ def command_reflect(options):
 def argument_parser():
     here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["send", "exact", "health", "reflect"])
+    parser.add_argument("command", choices=["send", "exact", "calls", "health", "reflect"])
     parser.add_argument("--address", default="127.0.0.1:50051")
+    parser.add_argument("--ca", help="certificates of those who may vouch for the server: calls go over TLS")
+    parser.add_argument("--cert", help="the client's own certificate")
+    parser.add_argument("--key", help="its key")
     parser.add_argument("--stream", default="", help="metadata sluice-stream; without it, the default stream")
     parser.add_argument("--protos", default=os.path.join(here, "..", "proto"))
     parser.add_argument("--messages", default=os.environ.get("SLUICE_MESSAGES", os.path.join(here, "messages")),
@@ -445,7 +481,7 @@ def argument_parser():
 
 def main():
     options = argument_parser().parse_args()
-    return {"send": command_send, "exact": command_exact,
+    return {"send": command_send, "exact": command_exact, "calls": command_calls,
             "health": command_health, "reflect": command_reflect}[options.command](options)
 
 

@@ -369,6 +369,20 @@ COMMENT ON VIEW sluice.stat_streams IS 'what happened to the records of each str
 CREATE VIEW sluice.stat_workers AS SELECT * FROM sluice.stat_workers();
 COMMENT ON VIEW sluice.stat_workers IS 'the workers of the server, their calls and the CPU time of their two threads';
 
+CREATE FUNCTION sluice.stat_tls(OUT worker integer, OUT pid integer, OUT enabled boolean, OUT subject text,
+	OUT issuer text, OUT serial text, OUT not_before timestamptz, OUT not_after timestamptz,
+	OUT loaded_at timestamptz, OUT failed_at timestamptz, OUT failure text)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_tls' LANGUAGE C STRICT;
+
+CREATE VIEW sluice.stat_tls AS SELECT * FROM sluice.stat_tls();
+COMMENT ON VIEW sluice.stat_tls IS 'the certificate of the gRPC port as each worker shows it';
+COMMENT ON COLUMN sluice.stat_tls.enabled IS 'false: the port is not encrypted, and the rest is NULL';
+COMMENT ON COLUMN sluice.stat_tls.serial IS 'in hexadecimal digits';
+COMMENT ON COLUMN sluice.stat_tls.not_after IS 'when the certificate expires; from 14 days before the log has a warning each day';
+COMMENT ON COLUMN sluice.stat_tls.loaded_at IS 'when it was read from its files';
+COMMENT ON COLUMN sluice.stat_tls.failed_at IS 'when files were last refused and the certificate before them kept; NULL: never since the worker started';
+COMMENT ON COLUMN sluice.stat_tls.failure IS 'why';
+
 CREATE FUNCTION sluice.stat_connections(OUT worker integer, OUT pid integer, OUT method text, OUT role oid,
 	OUT client_address text, OUT client text, OUT stream integer, OUT producer uuid,
 	OUT connected_at timestamptz, OUT records_received bigint, OUT acknowledged bigint,

@@ -23,8 +23,10 @@
  */
 #include "listener.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,9 +199,10 @@ new_listener(SluiceNetwork *network)
 
 /* The port that was bound, 1 for a unix socket; 0: failed. */
 static int
-bind_address(SluiceListener *listener, const SluiceAddress *address, int port)
+bind_address(SluiceListener *listener, SluiceAddress *address, int port)
 {
-	grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+	SluiceCredentials *tls = listener->network->settings.credentials;
+	grpc_server_credentials *credentials;
 	char		target[320];
 	int			bound;
 
@@ -207,6 +210,10 @@ bind_address(SluiceListener *listener, const SluiceAddress *address, int port)
 		snprintf(target, sizeof(target), "%s", address->target);
 	else
 		snprintf(target, sizeof(target), "%s:%d", address->target, port);
+	if (tls != NULL && !address->is_unix)
+		credentials = sluice_credentials_listen(&address->reader, tls);
+	else
+		credentials = grpc_insecure_server_credentials_create();
 	bound = grpc_server_add_http2_port(listener->server, target, credentials);
 	grpc_server_credentials_release(credentials);
 	return bound;
@@ -260,6 +267,25 @@ lock_path(SluiceAddress *address)
 	return false;
 }
 
+/*
+ * What cannot be reached from other machines.  Of names only "localhost": what the
+ * others stand for may be another thing when gRPC asks.
+ */
+static bool
+is_local(const char *text)
+{
+	struct in_addr ipv4;
+	struct in6_addr ipv6;
+
+	if (strncmp(text, "unix:", 5) == 0 || strcasecmp(text, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, text, &ipv4) == 1)
+		return ntohl(ipv4.s_addr) >> 24 == IN_LOOPBACKNET;
+	if (inet_pton(AF_INET6, text, &ipv6) == 1)
+		return IN6_IS_ADDR_LOOPBACK(&ipv6);
+	return false;
+}
+
 static bool
 add_address(SluiceListenerSet *set, const char *text, char *error, size_t error_size)
 {
@@ -279,6 +305,7 @@ add_address(SluiceListenerSet *set, const char *text, char *error, size_t error_
 	address->lock_fd = -1;
 	strcpy(address->text, text);
 	address->is_unix = strncmp(text, "unix:", 5) == 0;
+	address->is_local = is_local(text);
 	if (strcmp(text, "*") == 0)
 		strcpy(address->target, "[::]");	/* gRPC makes it IPv4 where there is no IPv6 */
 	else if (!address->is_unix && strchr(text, ':') != NULL && text[0] != '[')
@@ -318,6 +345,13 @@ bind_first(SluiceListener *listener, SluiceAddress *address, char *error, size_t
 	char		reason[128];
 	int			bound;
 
+	if (network->settings.credentials == NULL && !network->settings.allow_plaintext && !address->is_local)
+	{
+		snprintf(error, error_size, "not listening on \"%s\" without TLS: set up sluice.ssl, or let clients use the network "
+				 "unencrypted with sluice.allow_plaintext_from_network", address->text);
+		sluice_log_put('W', "%s", error);
+		return;
+	}
 	if (address->is_unix && !lock_path(address))
 	{
 		snprintf(error, error_size, "could not lock \"%s.lock\": %s", address->target + strlen("unix:"),

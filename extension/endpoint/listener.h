@@ -20,6 +20,7 @@
 #include <sys/queue.h>
 
 #include "call.h"
+#include "credentials.h"
 
 #define SLUICE_LISTENER_ADDRESSES_MAX 16
 
@@ -42,6 +43,8 @@ typedef struct SluiceAddress
 	char		text[256];		/* as the user wrote it, for messages */
 	char		target[300];	/* as gRPC wants it, without the port */
 	bool		is_unix;
+	bool		is_local;		/* loopback or unix: no other machine can reach it */
+	SluiceCredentialsReader reader; /* with TLS */
 	bool		bound;			/* by the first listener: those that replace it must bind it too */
 	int			lock_fd;		/* unix: keeps others from stealing the path; -1 for none */
 } SluiceAddress;

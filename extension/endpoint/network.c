@@ -123,6 +123,8 @@ free_plain(SluiceNetwork *network)
 	if (network->wakeup_fd >= 0)
 		close(network->wakeup_fd);
 	free(network->listen_addresses);
+	if (network->settings.credentials != NULL)
+		sluice_credentials_free(network->settings.credentials);
 	free(network);
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "connection.h"
+#include "credentials.h"
 #include "handover.h"
 
 typedef struct SluiceNetworkSettings
@@ -27,6 +28,8 @@ typedef struct SluiceNetworkSettings
 	int			max_calls;			/* open calls of this worker */
 	int			keepalive_time_ms;
 	int			keepalive_timeout_ms;
+	SluiceCredentials *credentials; /* TLS on every TCP address; NULL: none.  They are the network's from now on, also where it does not start */
+	bool		allow_plaintext;	/* without TLS: on more than loopback addresses */
 	SluiceConnectionSlot *connections;	/* SLUICE_CONNECTIONS, where calls are shown; or NULL */
 } SluiceNetworkSettings;
 

@@ -11,6 +11,7 @@
 #include <grpc/support/alloc.h>
 
 #include "login.h"
+#include "peer.h"
 #include "quota.h"
 
 /* gRPC writes "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "unix:" */
@@ -56,6 +57,20 @@ stream_name(const grpc_metadata_array *metadata)
 	return strdup("");
 }
 
+/* What TLS tells of it.  False: out of memory. */
+static bool
+read_certificate(SluiceLogin *login, grpc_call *grpc)
+{
+	SluicePeer	peer;
+
+	if (!sluice_peer_read(grpc, &peer))
+		return false;
+	login->tls = peer.tls;
+	login->certificate_cn = peer.cn;
+	login->certificate_dn = peer.dn;
+	return true;
+}
+
 static void
 read_authorization(SluiceLogin *login, const grpc_metadata_array *metadata)
 {
@@ -72,6 +87,7 @@ bool
 sluice_sender_read(SluiceSender *sender, grpc_call *grpc, const grpc_metadata_array *metadata)
 {
 	char	   *peer = grpc_call_get_peer(grpc);
+	bool		complete = false;
 
 	sender->stream = stream_name(metadata);
 	sender->address = readable_peer(peer);
@@ -80,9 +96,10 @@ sluice_sender_read(SluiceSender *sender, grpc_call *grpc, const grpc_metadata_ar
 	{
 		sluice_login_read_peer(sender->login, peer);
 		read_authorization(sender->login, metadata);
+		complete = read_certificate(sender->login, grpc);
 	}
 	gpr_free(peer);
-	return sender->stream != NULL && sender->address != NULL && sender->login != NULL;
+	return complete && sender->stream != NULL && sender->address != NULL;
 }
 
 void

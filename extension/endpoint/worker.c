@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "certificate_files.h"
 #include "connections.h"
 #include "fmgr.h"
 #include "installation.h"
@@ -157,6 +158,7 @@ answer_signals(void)
 		drain_limit_set();
 		if (self.settlement != NULL)
 			sluice_settlement_reload(self.settlement);
+		sluice_certificate_files_reload();
 	}
 }
 
@@ -259,6 +261,7 @@ static void
 start_network(void)
 {
 	char		error[512] = "";
+	SluiceTransport transport;
 	SluiceNetworkSettings settings = {
 		.listen_addresses = MemoryContextStrdup(TopMemoryContext, sluice_listen_addresses),
 		.port = sluice_port,
@@ -272,6 +275,9 @@ start_network(void)
 		.connections = self.connections,
 	};
 
+	sluice_transport_get(&transport);
+	settings.credentials = sluice_certificate_files_load(self.index, &transport);
+	settings.allow_plaintext = transport.allow_plaintext;
 	before_shmem_exit(stop_network, (Datum) 0);
 	self.network = sluice_network_start(&settings, error, sizeof(error));
 	if (self.network == NULL)
@@ -292,9 +298,9 @@ start_network(void)
 							   sluice_network_port(self.network));
 	report_network_log();
 	ereport(LOG,
-			(errmsg("sluice worker %d is listening on \"%s\", port %d, for database \"%s\"",
-					self.index + 1, settings.listen_addresses,
-					sluice_network_port(self.network), self.database)));
+			(errmsg("sluice worker %d is listening on \"%s\", port %d%s, for database \"%s\"",
+					self.index + 1, settings.listen_addresses, sluice_network_port(self.network),
+					transport.tls ? ", with TLS" : "", self.database)));
 }
 
 /* ---- the parts of a turn ---- */
@@ -488,6 +494,7 @@ sluice_worker_main(Datum main_arg)
 	{
 		answer_signals();
 		look_for_end();
+		sluice_certificate_files_watch();
 		start_keeper();
 		sluice_settlement_collect(self.settlement);
 		sluice_delivery_turn(self.delivery);

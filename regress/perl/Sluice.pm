@@ -72,6 +72,8 @@ sub port { return $_[0]->{port} }
 sub address { return "127.0.0.1:$_[0]->{port}" }
 sub start { $_[0]->{node}->start }
 sub set_database { $_[0]->{database} = $_[1] }
+# What the Python client is told of TLS: --ca FILE --cert FILE --key FILE.
+sub set_credentials { my ($self, @arguments) = @_; $self->{credentials} = \@arguments }
 
 sub sql
 {
@@ -158,7 +160,7 @@ sub client_command
 {
 	my ($self, $command, @arguments) = @_;
 	return ($ENV{SLUICE_PYTHON} // '/usr/bin/python3', regress_directory() . '/client.py',
-		$command, '--address', $self->address, @arguments);
+		$command, '--address', $self->address, @{ $self->{credentials} // [] }, @arguments);
 }
 
 # Run the Python client to its end; its report.  input: lines for "exact".
