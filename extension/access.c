@@ -71,10 +71,12 @@ sluice_access_insert_refusal(Oid role, Oid relid, const AttrNumber *columns, int
 
 	if (refusal != NULL || pg_class_aclcheck(relid, role, ACL_INSERT) == ACLCHECK_OK)
 		return refusal;
+	if (ncolumns == 0 || pg_attribute_aclcheck_all(relid, role, ACL_INSERT, ACLMASK_ANY) != ACLCHECK_OK)
+		return table_refusal(relid, "INSERT");
 	for (int i = 0; i < ncolumns; i++)
 		if (pg_attribute_aclcheck(relid, columns[i], role, ACL_INSERT) != ACLCHECK_OK)
 			return table_refusal(relid, psprintf("INSERT (%s)", get_attname(relid, columns[i], false)));
-	return ncolumns > 0 ? NULL : table_refusal(relid, "INSERT");
+	return NULL;
 }
 
 char *

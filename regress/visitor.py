@@ -26,6 +26,7 @@ import json
 import os
 import queue
 import sys
+import uuid
 from concurrent import futures
 
 import grpc
@@ -34,6 +35,8 @@ from client import CHANNEL_OPTIONS, INGEST, envelope, generate
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE = 60
+# A TLS handshake takes its time on a busy machine.
+OPTIONS = tuple(option for option in CHANNEL_OPTIONS if option[0] != "grpc.min_reconnect_backoff_ms")
 
 generate(os.path.join(HERE, "..", "proto"),
          os.environ.get("SLUICE_MESSAGES", os.path.join(HERE, "messages")), ["ingestion.proto", "sluice.proto"])
@@ -48,11 +51,11 @@ def contents(path):
 
 def connect(step):
     if "ca" not in step:
-        return grpc.insecure_channel(step["target"], CHANNEL_OPTIONS)
+        return grpc.insecure_channel(step["target"], OPTIONS)
     pair = (contents(step["key"]), contents(step["cert"])) if "cert" in step else (None, None)
     credentials = grpc.ssl_channel_credentials(contents(step["ca"]), *pair)
     return grpc.secure_channel(step["target"], credentials,
-                               CHANNEL_OPTIONS + (("grpc.ssl_target_name_override", "localhost"),))
+                               OPTIONS + (("grpc.ssl_target_name_override", "localhost"),))
 
 
 def metadata_of(step):
@@ -74,7 +77,7 @@ class Call:
         if "subscription" in step:
             method = self.channel.stream_stream("/sluice.v1.SluiceService/Subscribe", lambda m: m.SerializeToString(),
                                                 pb.SubscribeResponse.FromString)
-            subscribe = pb.Subscribe(stream=step.get("stream", ""), subscription=step["subscription"], create=True, encoding=pb.JSON)
+            subscribe = pb.Subscribe(stream=step.get("stream", ""), subscription=step["subscription"], create=True, encoding=pb.ENCODING_JSON)
             self.requests.put(pb.SubscribeRequest(subscribe=subscribe))
         else:
             method = self.channel.stream_stream(INGEST, lambda m: m, ingestion_pb2.IngestDataResponse.FromString)
@@ -91,7 +94,7 @@ class Call:
             return [self.answers.code().name, self.answers.details()]
 
     def put(self, step):
-        self.requests.put(envelope(step.get("key", ""), json.dumps(step["record"]).encode()))
+        self.requests.put(envelope(step.get("key", str(uuid.uuid4())), json.dumps(step["record"]).encode()))
         answer = self.guarded(lambda: next(self.answers))
         if isinstance(answer, list):
             return answer

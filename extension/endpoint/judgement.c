@@ -6,8 +6,9 @@
  * exists, may log in, has a connection left, and may connect to the database.  So is what is told:
  * who guesses does not learn which roles there are.
  *
- * A client that names no role, by a password or a certificate, acts as the owner of its
- * stream.  It gets in where that role would get in without showing anything (trust).
+ * Without a user's name a certificate names the role, where pg_hba.conf goes by certificates for that
+ * role.  A client that names none acts as the owner of its stream; it gets in where that role
+ * would get in without a password.
  */
 #include "postgres.h"
 
@@ -94,6 +95,24 @@ take_name(SluiceJudgement *judgement, const char *utf8)
 		strlcpy(judgement->role_name, "?", NAMEDATALEN);
 }
 
+static SluiceHbaResult
+match(const SluiceJudgement *judgement, const SluiceLogin *login, Oid role, const HbaLine **line)
+{
+	SluiceHbaQuery query = {
+		.login = login,.database = get_database_name(MyDatabaseId),.role = judgement->role_name,.role_id = role
+	};
+
+	return sluice_hba_match(&query, line);
+}
+
+static bool
+goes_by_certificate(const SluiceJudgement *judgement, const SluiceLogin *login, Oid role)
+{
+	const HbaLine *line;
+
+	return match(judgement, login, role, &line) == SLUICE_HBA_FOUND && line->clientcert == clientCertFull;
+}
+
 /* True: it named a role; else the name is that of the stream's owner, or "". */
 static bool
 find_name(SluiceJudgement *judgement, const SluiceLogin *login, Oid *role)
@@ -101,14 +120,15 @@ find_name(SluiceJudgement *judgement, const SluiceLogin *login, Oid *role)
 	const char *name = login->user != NULL ? login->user : login->certificate_cn;
 	SluiceStream *stream;
 
-	*role = InvalidOid;
-	judgement->role_name[0] = '\0';
 	if (name != NULL)
 	{
 		take_name(judgement, name);
 		*role = get_role_oid(judgement->role_name, true);
-		return true;
+		if (login->user != NULL || goes_by_certificate(judgement, login, *role))
+			return true;
 	}
+	*role = InvalidOid;
+	judgement->role_name[0] = '\0';
 	stream = stream_of(judgement->record);
 	if (stream != NULL && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(stream->owner)))
 	{
@@ -245,12 +265,9 @@ pass_line(SluiceJudgement *judgement, const SluiceLogin *login, bool named, cons
 static bool
 pass_hba(SluiceJudgement *judgement, const SluiceLogin *login, bool named, Oid role)
 {
-	SluiceHbaQuery query = {
-		.login = login,.database = get_database_name(MyDatabaseId),.role = judgement->role_name,.role_id = role
-	};
 	const HbaLine *line;
 
-	switch (sluice_hba_match(&query, &line))
+	switch (match(judgement, login, role, &line))
 	{
 		case SLUICE_HBA_FOUND:
 			return pass_line(judgement, login, named, line);
