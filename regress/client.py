@@ -227,11 +227,11 @@ def contents(path):
         return file.read()
 
 
-def open_channel(options):
+def open_channel(options, arguments=CHANNEL_OPTIONS):
     if not options.ca:
-        return grpc.insecure_channel(options.address, options=CHANNEL_OPTIONS)
+        return grpc.insecure_channel(options.address, options=arguments)
     credentials = grpc.ssl_channel_credentials(contents(options.ca), contents(options.key), contents(options.cert))
-    return grpc.secure_channel(options.address, credentials, options=CHANNEL_OPTIONS)
+    return grpc.secure_channel(options.address, credentials, options=arguments)
 
 
 def metadata(options):
@@ -350,9 +350,12 @@ def command_calls(options):
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     made, failures = 0, []
+    # This one is the time a handshake may take, too: on a busy machine more than elsewhere.
+    patient = [("grpc.min_reconnect_backoff_ms", 20000) if name == "grpc.min_reconnect_backoff_ms" else (name, value)
+               for name, value in CHANNEL_OPTIONS]
     while not stopping.is_set():
         made += 1
-        with open_channel(options) as channel:
+        with open_channel(options, patient) as channel:
             stub = channel.stream_stream(INGEST, request_serializer=None, response_deserializer=parse)
             try:
                 if len(list(stub(iter([maker.request(made)]), timeout=options.timeout))) != 1:

@@ -9,11 +9,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <grpc/support/log.h>
 
 #define LOG_LINES 128
 #define LOG_LINE_SIZE 480
+#define HANDSHAKE_FAILED "Handshake failed"
 
 typedef struct LogLine
 {
@@ -27,6 +29,8 @@ static size_t first;
 static size_t count;
 static size_t dropped;
 static char last_reason[128];
+static time_t handshake_at;		/* when a failed one was last told of */
+static size_t handshakes_left_out;	/* since then */
 static _Atomic bool accept_failed;
 
 /* gRPC quotes what peers have sent: no line may carry bytes that a log or a database cannot take. */
@@ -128,12 +132,45 @@ sluice_log_accept_failed(void)
 	return atomic_exchange(&accept_failed, false);
 }
 
+/*
+ * A handshake that failed is one line from gRPC, and any client can make many:
+ * one a second is kept, and says how many were not.
+ */
+static void
+put_handshake(const char *message)
+{
+	time_t		now = time(NULL);
+	size_t		left_out = 0;
+	bool		keep;
+
+	pthread_mutex_lock(&mutex);
+	keep = now != handshake_at;
+	if (keep)
+	{
+		left_out = handshakes_left_out;
+		handshakes_left_out = 0;
+		handshake_at = now;
+	}
+	else
+		handshakes_left_out++;
+	pthread_mutex_unlock(&mutex);
+	if (keep && left_out > 0)
+		sluice_log_put('L', "gRPC: %s (and %zu failed handshakes before it)", message, left_out);
+	else if (keep)
+		sluice_log_put('L', "gRPC: %s", message);
+}
+
 /* Called by any gRPC thread, maybe inside a lock of gRPC's: copy and go. */
 static void
 grpc_hook(gpr_log_func_args *args)
 {
 	char		level = 'D';
 
+	if (strncmp(args->message, HANDSHAKE_FAILED, strlen(HANDSHAKE_FAILED)) == 0)
+	{
+		put_handshake(args->message);
+		return;
+	}
 	if (args->severity == GPR_LOG_SEVERITY_ERROR)
 	{
 		level = 'W';

@@ -6,7 +6,7 @@
  * in their own time after grpc_shutdown), so there is one log a process, and
  * it is never freed.  Any thread may put lines; a mutex is held for the copy
  * of one line.  A peer can make gRPC write many lines (a failed handshake is
- * one each): what does not fit until the main thread reads is counted and
+ * one each, of which one a second is kept): what does not fit until the main thread reads is counted and
  * reported in one line.
  */
 #ifndef SLUICE_LOG_H

@@ -92,6 +92,13 @@ subtest 'with TLS' => sub {
 	is(call_ends("127.0.0.1:$port"), 'refused', 'plaintext is not served');
 	is(call_ends("127.0.0.1:$port", '--ca', $clients->certificate), 'refused', 'a client that knows another authority does not go on');
 	is(call_ends("unix:$files/s"), 'OK', 'a unix socket stays plain');
+	my $offset = $sluice->log_offset;
+	agreed('-tls1_1', '-cipher', 'ALL:@SECLEVEL=0') foreach 1 .. 30;
+	ok(logged(qr/LOG:  gRPC: Handshake failed .*unsupported protocol/, $offset), 'handshakes that fail are in the log');
+	cmp_ok(scalar(() = $sluice->log_since($offset) =~ /Handshake failed/g), '<', 15, '... not each of them');
+	agreed('-tls1_1', '-cipher', 'ALL:@SECLEVEL=0');
+	ok(wait_until('the next is told of', sub { agreed('-tls1_1', '-cipher', 'ALL:@SECLEVEL=0'); $sluice->log_since($offset) =~ /\(and \d+ failed handshakes before it\)/ }),
+		'... but how many');
 	ok(logged(qr/sluice worker 1 is listening on .*, port $port, with TLS, for database/), 'the log says so');
 	is(shown(q{concat_ws('|', enabled, subject, issuer, serial)}),
 		"t|CN=127.0.0.1,O=us\\, them|CN=servers,O=pg_sluice tests|$serial", 'sluice.stat_tls shows whose certificate it is');
