@@ -103,6 +103,26 @@ set_all(sluice_options *options, const SluiceLibraryOptions *library, const char
 		set(options, "durability", library->durability, command);
 }
 
+void
+sluice_library_options_write(const SluiceLibraryOptions *library, char *text, size_t size)
+{
+	const struct
+	{
+		const char *name;
+		const char *value;
+	}			given[] = {
+		{"server", library->server}, {"stream", library->stream}, {"user", library->user}, {"tls-ca", library->tls_ca},
+		{"tls-cert", library->tls_cert}, {"tls-key", library->tls_key}, {"tls-name", library->tls_name}
+	};
+	size_t		length = (size_t) snprintf(text, size, "%s", !library->tls_given ? "" : library->tls ? " --tls" : " --no-tls");
+
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]) && length < size; i++)
+	{
+		if (given[i].value != NULL)
+			length += (size_t) snprintf(text + length, size - length, " --%s '%s'", given[i].name, given[i].value);
+	}
+}
+
 sluice_options *
 sluice_library_options_make(const SluiceLibraryOptions *library, const char *command)
 {

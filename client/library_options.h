@@ -56,6 +56,9 @@ typedef struct SluiceLibraryOptions
 	"when unacknowledged records are written to disk (default interval)", NULL}, \
 	SLUICE_SET_OPTION_ROW(library)
 
+/* Writes the options that say where to and as who, with their values, as they are given to a command. */
+extern void sluice_library_options_write(const SluiceLibraryOptions *library, char *text, size_t size);
+
 /*
  * Options of the library: the server, from $SLUICE_SERVER where it is not given; $SLUICE_PASSWORD; --set; then the others,
  * each of which may change what the one before has set.  The buffer is the caller's to set.

@@ -85,7 +85,7 @@ def it_connects_as_the_library_does():
             done = run(f"--tls-ca={directory}/none.pem")
             equal((done.returncode, done.stderr),
                   (4, f'sluice-load: could not read "{directory}/none.pem": No such file or directory\n'), "a file that is missing")
-            done = run("--set=user=a:b")
+            done = run("--user=a:b")
             equal((done.returncode, done.stderr), (1, "sluice-load: a user's name with a colon cannot be sent\n"), "a mistake")
 
 

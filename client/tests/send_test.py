@@ -549,6 +549,8 @@ def role_and_tls_are_options_of_each_command_that_sends():
             run = send(server.port, ndjson(objects(1)), *tls, "-Umeter", env={"SLUICE_PASSWORD": "wrong"})
             equal(run.status, 4, run.err)
             holds("the server refuses: " in run.err and "login failed: wrong password" in run.err, run.err)
+            holds(f" --tls --server '127.0.0.1:{server.port}' --user 'meter' --tls-ca '{directory}/ca.pem' --tls-cert " in run.err,
+                  f"the command that sends the rest: {run.err}")
             run = send(server.port, b"", *tls, "--no-tls")
             equal(run.status, 1, run.err)
             holds('options "tls_ca", "tls_cert" and "tls_name" need "tls" to be on' in run.err, run.err)
