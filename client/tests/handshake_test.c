@@ -23,21 +23,21 @@ int
 main(void)
 {
 	SluiceSettings plain = {.tls_ca = "", .tls_cert = ""};
-	SluiceSettings tls = {.tls = true, .tls_ca = "ca.pem", .tls_cert = ""};
+	SluiceSettings encrypted = {.tls = true, .tls_ca = "ca.pem", .tls_cert = ""};
 	SluiceSettings mutual = {.tls = true, .tls_ca = "", .tls_cert = "me.pem"};
 
-	means(&tls, SSL "certificate verify failed", "the server's certificate is not trusted by \"ca.pem\" (tls_ca), or is out of date");
+	means(&encrypted, SSL "certificate verify failed", "the server's certificate is not trusted by \"ca.pem\" (tls_ca), or is out of date");
 	means(&mutual, SSL "certificate verify failed", "the server's certificate is not trusted by this system (see tls_ca), or is out of date");
-	means(&tls, SSL "wrong version number", "the server speaks no TLS at this port");
-	means(&tls, ALL "Peer name db1 is not in peer certificate",
+	means(&encrypted, SSL "wrong version number", "the server speaks no TLS at this port");
+	means(&encrypted, ALL "Peer name db1 is not in peer certificate",
 		  "the server's certificate is not for \"db1\" (another name is given by tls_name)");
-	means(&tls, SSL "tlsv13 alert certificate required", "the server wants a client certificate (tls_cert)");
+	means(&encrypted, SSL "tlsv13 alert certificate required", "the server wants a client certificate (tls_cert)");
 	means(&mutual, SSL "tlsv1 alert unknown ca", "the server does not take the certificate of tls_cert");
 	means(&plain, ALL "Socket closed", "the server breaks off the connection: it wants TLS (option tls), or is going down");
-	means(&tls, ALL "Socket closed", "the server breaks off the connection: it wants a client certificate (tls_cert), or is going down");
+	means(&encrypted, ALL "Socket closed", "the server breaks off the connection: it wants a client certificate (tls_cert), or is going down");
 	means(&mutual, ALL "recvmsg:Connection reset by peer",
 		  "the server breaks off the connection: it does not take the certificate of tls_cert, or is going down");
-	means(&tls, "Socket closed", NULL);
-	means(&tls, ALL "connect: Connection refused", NULL);
+	means(&encrypted, "Socket closed", NULL);
+	means(&encrypted, ALL "connect: Connection refused", NULL);
 	return done_testing();
 }
