@@ -11,10 +11,17 @@
 #ifndef SLUICE_BACKOFF_H
 #define SLUICE_BACKOFF_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define SLUICE_BACKOFF_FIRST ((int64_t) 1000000000)
 #define SLUICE_BACKOFF_LAST ((int64_t) 60 * 1000000000)
+
+/* However long the server asks us to stay away. */
+#define SLUICE_BACKOFF_HINT_MAX ((int64_t) 300 * 1000000000)
+
+#define SLUICE_BACKOFF_NO_HINT ((int64_t) 0)
+#define SLUICE_BACKOFF_NOT_SOON ((int64_t) -1)
 
 typedef struct SluiceBackoff
 {
@@ -38,6 +45,36 @@ static inline int64_t
 sluice_backoff_longest(int64_t last, uint64_t random)
 {
 	return last / 2 + (int64_t) (random % (uint64_t) (last - last / 2));
+}
+
+/*
+ * grpc-retry-pushback-ms: decimal milliseconds, which become nanoseconds.  Anything else, a negative
+ * number for one, is the wish that nobody comes soon (gRPC's proposal A6).
+ */
+static inline int64_t
+sluice_backoff_read_hint(const uint8_t *digits, size_t ndigits)
+{
+	int64_t		milliseconds = 0;
+
+	if (ndigits == 0)
+		return SLUICE_BACKOFF_NOT_SOON;
+	for (size_t i = 0; i < ndigits; i++)
+	{
+		if (digits[i] < '0' || digits[i] > '9')
+			return SLUICE_BACKOFF_NOT_SOON;
+		if (milliseconds < SLUICE_BACKOFF_HINT_MAX / 1000000)
+			milliseconds = milliseconds * 10 + (digits[i] - '0');
+	}
+	return milliseconds * 1000000 < SLUICE_BACKOFF_HINT_MAX ? milliseconds * 1000000 : SLUICE_BACKOFF_HINT_MAX;
+}
+
+/* The server asked for it: at least so long, and spread over as long again.  hint is not NO_HINT; last as above. */
+static inline int64_t
+sluice_backoff_hinted(int64_t hint, int64_t last, uint64_t random)
+{
+	if (hint < 0)
+		return sluice_backoff_longest(last, random);
+	return hint + (int64_t) (random % ((uint64_t) hint + 1));
 }
 
 static inline void

@@ -12,6 +12,7 @@
 typedef struct SluiceCallEnd
 {
 	int			status;			/* gRPC's code */
+	int64_t		pushback;		/* how long to stay away: a hint as in backoff.h */
 	char		message[512];	/* the server's, or the transport's */
 	bool		counted;		/* the server told what became of the records of this call: */
 	uint64_t	stored;

@@ -32,7 +32,10 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
+#include "backoff.h"
 #include "clock.h"
+#include "lib/channel_credentials.h"
+#include "lib/handshake.h"
 #include "memory.h"
 #include "received.h"
 #include "sluice.h"
@@ -61,8 +64,7 @@ typedef enum Tag
 
 struct SluiceConnection
 {
-	const char *server;
-	const char *stream;
+	SluiceAttempts *attempts;
 	grpc_completion_queue *queue;
 	SluiceWake	wake;
 
@@ -85,14 +87,13 @@ struct SluiceConnection
 };
 
 SluiceConnection *
-sluice_connection_create(const char *server, const char *stream)
+sluice_connection_create(SluiceAttempts *attempts)
 {
 	SluiceConnection *connection = sluice_memory_get_zeroed(sizeof(SluiceConnection));
 
 	sluice_transport_quiet();
 	grpc_init();
-	connection->server = server;
-	connection->stream = stream;
+	connection->attempts = attempts;
 	connection->queue = grpc_completion_queue_create_for_next(NULL);
 	sluice_wake_init(&connection->wake, connection->queue, (void *) (intptr_t) TAG_WAKE);
 	return connection;
@@ -141,8 +142,9 @@ receive_answer(SluiceConnection *connection)
 }
 
 static void
-create_channel(SluiceConnection *connection)
+create_channel(SluiceConnection *connection, grpc_channel_credentials *credentials)
 {
+	const char *name = connection->attempts->settings->tls_name;
 	grpc_arg	args[] = {
 		sluice_transport_integer("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
 		sluice_transport_integer("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
@@ -155,13 +157,16 @@ create_channel(SluiceConnection *connection)
 		sluice_transport_integer("grpc.http2.bdp_probe", 0),
 		sluice_transport_integer("grpc.http2.lookahead_bytes", RECEIVE_WINDOW),
 		sluice_transport_integer("grpc.max_receive_message_length", ANSWER_MAX_LENGTH),
-		sluice_transport_string("grpc.primary_user_agent", "sluice/" SLUICE_VERSION)
+		sluice_transport_string("grpc.primary_user_agent", "sluice/" SLUICE_VERSION),
+		sluice_transport_string("grpc.ssl_target_name_override", name)
 	};
 	grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
-	grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
 
-	connection->channel = grpc_channel_create(connection->server, credentials, &channel_args);
-	grpc_channel_credentials_release(credentials);
+	/* The name, which is last, only where there is one. */
+	if (*name == '\0')
+		channel_args.num_args--;
+	connection->channel = grpc_channel_create(sluice_attempts_endpoint(connection->attempts)->target, credentials,
+											  &channel_args);
 }
 
 static void
@@ -178,32 +183,39 @@ start_status_batch(SluiceConnection *connection)
 }
 
 static void
-start_metadata_batch(SluiceConnection *connection)
+add_metadata(grpc_metadata *metadata, size_t *count, const char *key, const char *value)
+{
+	if (value == NULL || *value == '\0')
+		return;
+	metadata[*count].key = grpc_slice_from_static_string(key);
+	metadata[*count].value = grpc_slice_from_copied_string(value);
+	++*count;
+}
+
+static void
+start_metadata_batch(SluiceConnection *connection, const char *authorization)
 {
 	grpc_op		ops[2];
-	grpc_metadata stream;
+	grpc_metadata metadata[2];
+	size_t		count = 0;
 
 	memset(ops, 0, sizeof(ops));
-	memset(&stream, 0, sizeof(stream));
+	memset(metadata, 0, sizeof(metadata));
+	add_metadata(metadata, &count, "sluice-stream", connection->attempts->settings->stream);
+	add_metadata(metadata, &count, "authorization", authorization);
 	ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-	if (connection->stream != NULL)
-	{
-		stream.key = grpc_slice_from_static_string("sluice-stream");
-		stream.value = grpc_slice_from_copied_string(connection->stream);
-		ops[0].data.send_initial_metadata.count = 1;
-		ops[0].data.send_initial_metadata.metadata = &stream;
-	}
+	ops[0].data.send_initial_metadata.count = count;
+	ops[0].data.send_initial_metadata.metadata = metadata;
 	ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
 	ops[1].data.recv_initial_metadata.recv_initial_metadata = &connection->initial_metadata;
 	start_batch(connection, ops, 2, TAG_METADATA);
-	if (connection->stream != NULL)
-		grpc_slice_unref(stream.value);
+	for (size_t i = 0; i < count; i++)
+		grpc_slice_unref(metadata[i].value);
 }
 
-void
-sluice_connection_open(SluiceConnection *connection)
+static void
+begin_call(SluiceConnection *connection, const char *authorization)
 {
-	create_channel(connection);
 	connection->call = grpc_channel_create_call(connection->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
 												connection->queue, grpc_slice_from_static_string(METHOD), NULL,
 												gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
@@ -218,8 +230,32 @@ sluice_connection_open(SluiceConnection *connection)
 	grpc_metadata_array_init(&connection->trailing_metadata);
 
 	start_status_batch(connection);
-	start_metadata_batch(connection);
+	start_metadata_batch(connection, authorization);
 	receive_answer(connection);
+}
+
+bool
+sluice_connection_open(SluiceConnection *connection, SluiceError *error)
+{
+	SluiceAttempts *attempts = connection->attempts;
+	grpc_channel_credentials *credentials = sluice_channel_credentials(attempts->settings, error);
+	char	   *authorization;
+	bool		has_password;
+
+	if (credentials == NULL)
+		return false;
+	if (sluice_channel_authorization(&attempts->passwords, sluice_attempts_endpoint(attempts), &authorization,
+									 &has_password) != SLUICE_OK)
+	{
+		grpc_channel_credentials_release(credentials);
+		sluice_error_set(error, SLUICE_ERROR_MEMORY, "out of memory");
+		return false;
+	}
+	create_channel(connection, credentials);
+	grpc_channel_credentials_release(credentials);
+	begin_call(connection, authorization);
+	sluice_passwords_forget(authorization);
+	return true;
 }
 
 bool
@@ -295,30 +331,55 @@ on_answer(SluiceConnection *connection)
 	return SLUICE_CONNECTION_ANSWER;
 }
 
-static bool
-trailing_count(const SluiceConnection *connection, const char *key, uint64_t *count)
+static const grpc_slice *
+trailing_value(const SluiceConnection *connection, const char *key)
 {
 	for (size_t i = 0; i < connection->trailing_metadata.count; i++)
 	{
 		const grpc_metadata *item = &connection->trailing_metadata.metadata[i];
 
 		if (grpc_slice_str_cmp(item->key, key) == 0)
-			return sluice_call_end_read_count(GRPC_SLICE_START_PTR(item->value), GRPC_SLICE_LENGTH(item->value), count);
+			return &item->value;
 	}
-	return false;
+	return NULL;
+}
+
+static bool
+trailing_count(const SluiceConnection *connection, const char *key, uint64_t *count)
+{
+	const grpc_slice *value = trailing_value(connection, key);
+
+	return value != NULL && sluice_call_end_read_count(GRPC_SLICE_START_PTR(*value), GRPC_SLICE_LENGTH(*value), count);
+}
+
+/* The status' own words, or what they mean. */
+static void
+take_words(SluiceConnection *connection)
+{
+	SluiceCallEnd *end = &connection->end;
+	char		words[sizeof(end->message)];
+	size_t		length = GRPC_SLICE_LENGTH(connection->status_details);
+
+	if (length >= sizeof(words))
+		length = sizeof(words) - 1;
+	memcpy(words, GRPC_SLICE_START_PTR(connection->status_details), length);
+	words[length] = '\0';
+	if (connection->status != GRPC_STATUS_UNAVAILABLE ||
+		!sluice_handshake_explain(words, connection->attempts->settings, end->message, sizeof(end->message)))
+		memcpy(end->message, words, sizeof(words));
 }
 
 static SluiceConnectionEvent
 on_status(SluiceConnection *connection)
 {
 	SluiceCallEnd *end = &connection->end;
-	size_t		length = GRPC_SLICE_LENGTH(connection->status_details);
+	const grpc_slice *pushback = trailing_value(connection, "grpc-retry-pushback-ms");
 
 	memset(end, 0, sizeof(*end));
 	end->status = (int) connection->status;
-	if (length >= sizeof(end->message))
-		length = sizeof(end->message) - 1;
-	memcpy(end->message, GRPC_SLICE_START_PTR(connection->status_details), length);
+	take_words(connection);
+	if (pushback != NULL)
+		end->pushback = sluice_backoff_read_hint(GRPC_SLICE_START_PTR(*pushback), GRPC_SLICE_LENGTH(*pushback));
 	end->counted = trailing_count(connection, "sluice-stored", &end->stored) &&
 		trailing_count(connection, "sluice-duplicates", &end->duplicates) &&
 		trailing_count(connection, "sluice-dead-letters", &end->dead_letters);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "call_end.h"
+#include "lib/attempts.h"
 
 typedef struct SluiceConnection SluiceConnection;
 
@@ -29,14 +30,14 @@ typedef enum SluiceConnectionEvent
 } SluiceConnectionEvent;
 
 /*
- * server: "host:port" or another gRPC target.  stream: NULL for the server's
- * default.  The strings must outlive the connection.  There is at most one
- * connection in a process.
+ * attempts has the settings (server, TLS, role, stream), and outlives the connection.  There is at
+ * most one connection in a process.
  */
-extern SluiceConnection *sluice_connection_create(const char *server, const char *stream);
+extern SluiceConnection *sluice_connection_create(SluiceAttempts *attempts);
 extern void sluice_connection_free(SluiceConnection *connection);	/* the call must have ended */
 
-extern void sluice_connection_open(SluiceConnection *connection);
+/* false: there is no call, see error. */
+extern bool sluice_connection_open(SluiceConnection *connection, SluiceError *error);
 extern bool sluice_connection_can_send(const SluiceConnection *connection);
 
 /*

@@ -23,11 +23,12 @@
 #include "clock.h"
 #include "exit_status.h"
 #include "histogram.h"
+#include "lib/attempts.h"
+#include "library_options.h"
 #include "memory.h"
 #include "options.h"
 #include "queue.h"
 #include "sender.h"
-#include "server.h"
 #include "signals.h"
 #include "telemetry.h"
 
@@ -37,8 +38,7 @@
 
 typedef struct LoadOptions
 {
-	const char *server;
-	const char *stream;
+	SluiceLibraryOptions library;
 	size_t		records;
 	const char *keys;
 	size_t		window;
@@ -51,6 +51,8 @@ typedef struct LoadOptions
 typedef struct Load
 {
 	LoadOptions options;
+	SluiceSettings settings;
+	SluiceAttempts attempts;
 	SluiceQueue *queue;
 	SluiceSender *sender;
 	SluiceTelemetry telemetry;
@@ -198,11 +200,9 @@ run(Load *load)
 	SluiceSenderResult result;
 	pthread_t	thread;
 	double		cpu;
-	char	   *target = sluice_server_target(load->options.server);
 
 	memset(&options, 0, sizeof(options));
-	options.server = target;
-	options.stream = load->options.stream;
+	options.attempts = &load->attempts;
 	options.window = load->options.window;
 	options.window_bytes = SIZE_MAX / 2;
 	options.timeout = load->options.timeout > 0 ? (int64_t) (load->options.timeout * SLUICE_SECOND) : SLUICE_NEVER;
@@ -234,7 +234,6 @@ run(Load *load)
 	print_result(load, cpu);
 	sluice_sender_free(load->sender);
 	sluice_queue_free(load->queue);
-	free(target);
 	return result == SLUICE_SENDER_DONE ? SLUICE_EXIT_OK :
 		result == SLUICE_SENDER_REFUSED ? SLUICE_EXIT_REFUSED : SLUICE_EXIT_GAVE_UP;
 }
@@ -242,10 +241,8 @@ run(Load *load)
 static bool
 read_options(LoadOptions *options, int argc, char **argv, int *status)
 {
-	const char *server = getenv("SLUICE_SERVER");
 	const SluiceOption table[] = {
-		{SLUICE_OPTION_TEXT, "server", 's', "HOST:PORT", &options->server, 0, 0, "where (default $SLUICE_SERVER or localhost:50051)", NULL},
-		{SLUICE_OPTION_TEXT, "stream", 'S', "NAME", &options->stream, 0, 0, "the stream (default: the server's default stream)", NULL},
+		SLUICE_SERVER_OPTION_ROWS(&options->library),
 		{SLUICE_OPTION_COUNT, "records", 'n', "N", &options->records, 1, 1e12, "how many (default 1000000)", NULL},
 		{SLUICE_OPTION_CHOICE, "keys", 'k', "time|random", &options->keys, 0, 0, "UUIDv7 or UUIDv4 (default time)", NULL},
 		{SLUICE_OPTION_COUNT, "window", 'w', "N", &options->window, 1, 10000000, "records unacknowledged at most (default 10000)", NULL},
@@ -257,7 +254,6 @@ read_options(LoadOptions *options, int argc, char **argv, int *status)
 	};
 	int			others;
 
-	options->server = server != NULL && *server != '\0' ? server : SLUICE_SERVER_DEFAULT;
 	options->records = 1000000;
 	options->keys = "time";
 	options->window = 10000;
@@ -277,16 +273,40 @@ read_options(LoadOptions *options, int argc, char **argv, int *status)
 	return others == 0 && !options->help;
 }
 
+/* The connection is set up as the library does it, of a consumer, which needs no buffer. */
+static bool
+set_up_connection(Load *load, const sluice_options *library)
+{
+	SluiceError error = {""};
+
+	if (sluice_options_settings(library, SLUICE_ROLE_CONSUMER, &load->settings, error.text, sizeof(error.text)) == SLUICE_OK &&
+		sluice_attempts_init(&load->attempts, &load->settings, &error) == SLUICE_OK)
+		return true;
+	fprintf(stderr, "sluice-load: %s\n", error.text);
+	return false;
+}
+
 int
 main(int argc, char **argv)
 {
 	static Load load;			/* too large for the stack */
+	sluice_options *library;
 	int			status;
 
 	if (!read_options(&load.options, argc, argv, &status))
 		return status;
 	if (!sluice_telemetry_init(&load.telemetry, strcmp(load.options.keys, "random") == 0))
 		fail_without_randomness();
+	library = sluice_library_options_make(&load.options.library, "sluice-load");
+	if (library == NULL)
+		return SLUICE_EXIT_INPUT;
+	status = SLUICE_EXIT_INPUT;
 	sluice_signals_block();
-	return run(&load);
+	if (set_up_connection(&load, library))
+	{
+		status = run(&load);
+		sluice_attempts_release(&load.attempts);
+	}
+	sluice_options_free(library);
+	return status;
 }

@@ -138,14 +138,13 @@ options_fit(const SendOptions *options, int nfiles)
 static void
 tell_what_is_left(Send *send, uint64_t left)
 {
-	const SluiceLibraryOptions *library = &send->options.library;
+	char		options[2048];
 
 	if (left == 0)
 		return;
+	sluice_library_options_write(&send->options.library, options, sizeof(options));
 	sluice_progress_tell(&send->progress, "%" PRIu64 " records are left in %s; this sends them: "
-						 "sluice send --flush --buffer '%s'%s%s%s%s", left, send->spool.directory, send->spool.directory,
-						 library->server != NULL ? " --server " : "", library->server != NULL ? library->server : "",
-						 library->stream != NULL ? " --stream " : "", library->stream != NULL ? library->stream : "");
+						 "sluice send --flush --buffer '%s'%s", left, send->spool.directory, send->spool.directory, options);
 }
 
 static SluiceExit

@@ -106,7 +106,7 @@ sluice_sender_create(const SluiceSenderOptions *options, SluiceQueue *queue)
 	sender->options = *options;
 	sender->queue = queue;
 	sender->window = sluice_window_create(options->window, options->window_bytes);
-	sender->connection = sluice_connection_create(options->server, options->stream);
+	sender->connection = sluice_connection_create(options->attempts);
 	sender->state = &idle;
 	sender->flush_until = SLUICE_NEVER;
 	atomic_init(&sender->stops, 0);
@@ -410,12 +410,15 @@ schedule_retry(SluiceSender *sender, const SluiceCallEnd *end)
 
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		random = (uint64_t) sluice_clock_now() * 0x9E3779B97F4A7C15ull >> 20;
-	delay = sluice_backoff_next(&sender->backoff, SLUICE_BACKOFF_FIRST, SLUICE_BACKOFF_LAST, random);
+	if (end->pushback != SLUICE_BACKOFF_NO_HINT)
+		delay = sluice_backoff_hinted(end->pushback, SLUICE_BACKOFF_LAST, random);
+	else
+		delay = sluice_backoff_next(&sender->backoff, SLUICE_BACKOFF_FIRST, SLUICE_BACKOFF_LAST, random);
 	sender->retry_at = sluice_clock_now() + delay;
 	if (sluice_sender_unacknowledged(sender) == 0)
 		return;
 	snprintf(line, sizeof(line), "%s %s: %s; %zu records unacknowledged, trying again in %.1f s",
-			 sender->established ? "lost the connection to" : "could not connect to", sender->options.server,
+			 sender->established ? "lost the connection to" : "could not connect to", sluice_attempts_endpoint(sender->options.attempts)->name,
 			 end->message[0] != '\0' ? end->message : "the server ended the call",
 			 sluice_sender_unacknowledged(sender), (double) delay / SLUICE_SECOND);
 	notice(sender, line);
@@ -474,6 +477,8 @@ handle_event(SluiceSender *sender, SluiceConnectionEvent event)
 static void
 run_idle(SluiceSender *sender)
 {
+	SluiceError error = {""};
+
 	if (!has_supply(sender))
 	{
 		if (sender->input_ended)
@@ -487,7 +492,12 @@ run_idle(SluiceSender *sender)
 		sender->state = &waiting;
 		return;
 	}
-	sluice_connection_open(sender->connection);
+	if (!sluice_connection_open(sender->connection, &error))
+	{
+		snprintf(sender->message, sizeof(sender->message), "%s", error.text);
+		stop(sender, SLUICE_SENDER_REFUSED, false);
+		return;
+	}
 	sender->counts.calls++;
 	sender->established = false;
 	sender->call_acknowledged = 0;

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/attempts.h"
 #include "queue.h"
 #include "record.h"
 
@@ -28,8 +29,7 @@ typedef enum SluiceSenderResult
 
 typedef struct SluiceSenderOptions
 {
-	const char *server;
-	const char *stream;			/* NULL: the server's default */
+	SluiceAttempts *attempts;	/* where to, and as who; outlives the sender */
 	size_t		window;			/* records unacknowledged */
 	size_t		window_bytes;
 	int64_t		timeout;		/* nanoseconds without any answer, SLUICE_NEVER */
@@ -53,7 +53,6 @@ typedef struct SluiceSenderCounts
 	uint64_t	calls;
 } SluiceSenderCounts;
 
-/* The strings in options must outlive the sender. */
 extern SluiceSender *sluice_sender_create(const SluiceSenderOptions *options, SluiceQueue *queue);
 extern SluiceSenderResult sluice_sender_run(SluiceSender *sender);
 

@@ -125,6 +125,27 @@ SLUICE_API const char *sluice_version(void);
 /*
  * Options are set as text by their names; sluice_options_describe() lists them
  * with range, default and meaning, and so does libsluice(3).
+ *
+ * Target strings.  The value of the option server may name other options, too:
+ *
+ *	sluice://[user[:password]@][host[:port]][,host2[:port2]...][/stream][?option=value[&option=value...]]
+ *
+ * In user, password, stream and values, and in the path of a unix socket as host, these are written %XX:
+ * / ? @ : & % (a space %20).  Without a host it is localhost:50051.  Any option may be a parameter but server and buffer.
+ * The string sets what it names, all or (on an error) nothing; what it does not name stays as it was, and of what is set twice the later counts.
+ *
+ * The role.  With the option user each call logs in as this PostgreSQL role.  Its password is the option password; where that is empty
+ * PGPASSWORD of the environment; else the line for the server that is tried in the file of the option passfile, of
+ * PGPASSFILE, or ~/.pgpass: host:port:database:user:password, where each of the first four may be *, a colon or backslash in
+ * them has a backslash before it, the database is * or sluice, the host is written as in the option server (of a unix socket its path, the port
+ * being empty).  A file that others can read is not used, which is told by the log callback.  The environment is read when a
+ * producer or consumer is opened (not in a program that runs with more rights than its caller's), the file before each connection, as are those of tls_ca, tls_cert and tls_key.
+ * Without TLS a role is told to servers on this machine only: ERROR_OPTION.
+ *
+ * Refusals.  A login that fails and a privilege that is missing do not end a producer or consumer: the state is REFUSED, records are kept, and it is tried
+ * again at the longest backoff, each time told by the log callback: "login failed: ...", "not permitted: ...".  So it
+ * is with no such stream.  A server that tells how long to stay away (when it is too busy) is obeyed: the next attempt comes after that time
+ * at least, and twice that at most.
  */
 typedef struct sluice_options sluice_options;
 

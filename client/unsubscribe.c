@@ -34,8 +34,7 @@ static int
 read_options(UnsubscribeOptions *options, int argc, char **argv, int *status)
 {
 	const SluiceOption table[] = {
-		{SLUICE_OPTION_TEXT, "server", 's', "HOST:PORT", &options->library.server, 0, 0,
-		"where, several separated by commas (default $SLUICE_SERVER or localhost:50051)", NULL},
+		SLUICE_CONNECTION_OPTION_ROWS(&options->library),
 		{SLUICE_OPTION_SWITCH, "drop", 0, NULL, &options->drop, 0, 0,
 		"remove the subscription as well: its position is forgotten", NULL},
 		SLUICE_SET_OPTION_ROW(&options->library),
@@ -72,6 +71,14 @@ exit_for(int error)
 	}
 }
 
+static void
+on_log(void *argument, sluice_level level, const char *text)
+{
+	(void) argument;
+	if (level != SLUICE_LEVEL_INFO)
+		fprintf(stderr, "sluice: %s\n", text);
+}
+
 int
 sluice_unsubscribe_main(int argc, char **argv)
 {
@@ -94,6 +101,7 @@ sluice_unsubscribe_main(int argc, char **argv)
 	library = sluice_library_options_make(&options.library, "sluice unsubscribe");
 	if (library == NULL)
 		return SLUICE_EXIT_INPUT;
+	sluice_options_on_log(library, on_log, NULL);
 	error = sluice_options_set(library, "subscription", argv[1]);
 	if (error == SLUICE_OK)
 		error = sluice_unsubscribe(library, options.drop, message, sizeof(message));

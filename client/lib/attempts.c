@@ -9,6 +9,8 @@
 
 #include "../clock.h"
 
+#define RECONNECT_WITHIN ((uint64_t) SLUICE_SECOND)
+
 /* A password is not shown to a network that reads along. */
 static int
 check_password(const SluiceSettings *settings, const SluiceEndpoints *endpoints, SluiceError *error)
@@ -34,14 +36,17 @@ sluice_attempts_init(SluiceAttempts *attempts, const SluiceSettings *settings, S
 	code = sluice_endpoints_read(&attempts->endpoints, settings->server, error);
 	if (code == SLUICE_OK)
 		code = check_password(settings, &attempts->endpoints, error);
+	if (code == SLUICE_OK && sluice_passwords_init(&attempts->passwords, settings) != SLUICE_OK)
+		code = sluice_error_set(error, SLUICE_ERROR_MEMORY, "out of memory");
 	if (code != SLUICE_OK)
-		sluice_attempts_release(attempts);
+		sluice_endpoints_release(&attempts->endpoints);
 	return code;
 }
 
 void
 sluice_attempts_release(SluiceAttempts *attempts)
 {
+	sluice_passwords_release(&attempts->passwords);
 	sluice_endpoints_release(&attempts->endpoints);
 }
 
@@ -75,20 +80,39 @@ next_backoff(SluiceAttempts *attempts)
 							   attempts->settings->backoff_last, random_bits());
 }
 
-int64_t
-sluice_attempts_again(SluiceAttempts *attempts, bool achieved)
+/* 0: the server has no wish. */
+static int64_t
+follow_hint(const SluiceAttempts *attempts, int64_t hint)
 {
-	attempts->refusals = 0;
-	sluice_endpoints_failed(&attempts->endpoints, achieved);
-	return next_backoff(attempts);
+	return hint != SLUICE_BACKOFF_NO_HINT ? sluice_backoff_hinted(hint, attempts->settings->backoff_last, random_bits()) : 0;
 }
 
 int64_t
-sluice_attempts_refused(SluiceAttempts *attempts, bool achieved)
+sluice_attempts_again(SluiceAttempts *attempts, bool achieved, int64_t hint)
+{
+	int64_t		wished = follow_hint(attempts, hint);
+
+	attempts->refusals = 0;
+	sluice_endpoints_failed(&attempts->endpoints, achieved);
+	return wished != 0 ? wished : next_backoff(attempts);
+}
+
+int64_t
+sluice_attempts_refused(SluiceAttempts *attempts, bool achieved, int64_t hint)
 {
 	bool		everywhere = ++attempts->refusals >= attempts->endpoints.count;
+	int64_t		wished = follow_hint(attempts, hint);
 
 	sluice_endpoints_failed(&attempts->endpoints, achieved);
+	if (wished != 0)
+		return wished;
 	return everywhere ? sluice_backoff_longest(attempts->settings->backoff_last, random_bits()) :
 		next_backoff(attempts);
+}
+
+int64_t
+sluice_attempts_reconnect(SluiceAttempts *attempts)
+{
+	attempts->refusals = 0;
+	return (int64_t) (random_bits() % RECONNECT_WITHIN);
 }

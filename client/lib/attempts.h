@@ -12,12 +12,14 @@
 #include "../backoff.h"
 #include "endpoints.h"
 #include "error.h"
+#include "passwords.h"
 #include "settings.h"
 
 typedef struct SluiceAttempts
 {
 	const SluiceSettings *settings;
 	SluiceEndpoints endpoints;
+	SluicePasswords passwords;
 	SluiceBackoff backoff;
 	size_t		refusals;		/* in a row */
 } SluiceAttempts;
@@ -40,11 +42,14 @@ extern void sluice_attempts_opened(SluiceAttempts *attempts);
 
 /*
  * The attempt failed, or the connection is lost: so many nanoseconds to the next one.
- * achieved: something was, on this connection.
+ * achieved: something was, on this connection.  hint: the server's wish, as in backoff.h, which counts more than the backoff.
  */
-extern int64_t sluice_attempts_again(SluiceAttempts *attempts, bool achieved);
+extern int64_t sluice_attempts_again(SluiceAttempts *attempts, bool achieved, int64_t hint);
 
 /* The same where the server refuses.  Another one may take us; only when all of them refused there is no hurry. */
-extern int64_t sluice_attempts_refused(SluiceAttempts *attempts, bool achieved);
+extern int64_t sluice_attempts_refused(SluiceAttempts *attempts, bool achieved, int64_t hint);
+
+/* The server wants a new connection, and nothing failed: soon, to the same name, but not all at once. */
+extern int64_t sluice_attempts_reconnect(SluiceAttempts *attempts);
 
 #endif							/* SLUICE_LIB_ATTEMPTS_H */

@@ -29,11 +29,13 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 
+#include "../backoff.h"
 #include "../clock.h"
 #include "../received.h"
 #include "../transport.h"
 #include "../wake.h"
 #include "channel_credentials.h"
+#include "handshake.h"
 
 #define RECEIVE_WINDOW (256 << 10)
 
@@ -75,6 +77,7 @@ struct SluiceChannel
 	grpc_slice	status_details;
 
 	SluiceReceived message;		/* that the owner may look at */
+	bool		has_password;	/* this call */
 	SluiceChannelEnd end;
 };
 
@@ -240,12 +243,12 @@ begin_call(SluiceChannel *channel, const char *authorization)
 }
 
 bool
-sluice_channel_open(SluiceChannel *channel, const SluiceEndpoint *endpoint, SluiceError *error)
+sluice_channel_open(SluiceChannel *channel, const SluiceEndpoint *endpoint, SluicePasswords *passwords, SluiceError *error)
 {
 	grpc_channel_credentials *credentials;
 	char	   *authorization;
 
-	if (sluice_channel_authorization(channel->settings, &authorization) != SLUICE_OK)
+	if (sluice_channel_authorization(passwords, endpoint, &authorization, &channel->has_password) != SLUICE_OK)
 	{
 		sluice_error_set(error, SLUICE_ERROR_MEMORY, "out of memory");
 		return false;
@@ -253,13 +256,13 @@ sluice_channel_open(SluiceChannel *channel, const SluiceEndpoint *endpoint, Slui
 	credentials = sluice_channel_credentials(channel->settings, error);
 	if (credentials == NULL)
 	{
-		sluice_channel_authorization_free(authorization);
+		sluice_passwords_forget(authorization);
 		return false;
 	}
 	create_grpc_channel(channel, endpoint->target, credentials);
 	grpc_channel_credentials_release(credentials);
 	begin_call(channel, authorization);
-	sluice_channel_authorization_free(authorization);
+	sluice_passwords_forget(authorization);
 	return true;
 }
 
@@ -374,20 +377,42 @@ trailing_value(const SluiceChannel *channel, const char *key)
 	return NULL;
 }
 
+/* The status' own words, or what they mean. */
+static void
+take_words(SluiceChannel *channel)
+{
+	char		words[1024];
+	char		text[256];
+	size_t		length = GRPC_SLICE_LENGTH(channel->status_details);
+
+	if (length >= sizeof(words))
+		length = sizeof(words) - 1;
+	memcpy(words, GRPC_SLICE_START_PTR(channel->status_details), length);
+	words[length] = '\0';
+	if (channel->status == GRPC_STATUS_UNAVAILABLE && sluice_handshake_explain(words, channel->settings, text, sizeof(text)))
+		sluice_channel_end_set_message(&channel->end, text, strlen(text));
+	else
+		sluice_channel_end_set_message(&channel->end, words, length);
+}
+
 static SluiceChannelEvent
 on_status(SluiceChannel *channel)
 {
 	SluiceChannelEnd *end = &channel->end;
 	const grpc_slice *reason = trailing_value(channel, "sluice-reason");
 	const grpc_slice *last = trailing_value(channel, "sluice-last-sequence");
+	const grpc_slice *pushback = trailing_value(channel, "grpc-retry-pushback-ms");
 
 	end->status = (int) channel->status;
-	sluice_channel_end_set_message(end, GRPC_SLICE_START_PTR(channel->status_details),
-								   GRPC_SLICE_LENGTH(channel->status_details));
+	end->shown = *channel->settings->user == '\0' ? SLUICE_SHOWN_NOTHING :
+		channel->has_password ? SLUICE_SHOWN_PASSWORD : SLUICE_SHOWN_USER;
+	take_words(channel);
 	if (reason != NULL && GRPC_SLICE_LENGTH(*reason) < sizeof(end->reason))
 		memcpy(end->reason, GRPC_SLICE_START_PTR(*reason), GRPC_SLICE_LENGTH(*reason));
 	if (last != NULL)
 		sluice_channel_end_set_sequence(end, GRPC_SLICE_START_PTR(*last), GRPC_SLICE_LENGTH(*last));
+	if (pushback != NULL)
+		end->pushback = sluice_backoff_read_hint(GRPC_SLICE_START_PTR(*pushback), GRPC_SLICE_LENGTH(*pushback));
 	channel->broken = true;
 	channel->received_all = true;
 	return SLUICE_CHANNEL_OTHER;

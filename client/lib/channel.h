@@ -17,6 +17,7 @@
 #include "channel_end.h"
 #include "endpoints.h"
 #include "error.h"
+#include "passwords.h"
 #include "settings.h"
 
 typedef struct SluiceChannel SluiceChannel;
@@ -48,7 +49,8 @@ extern SluiceChannel *sluice_channel_create(const SluiceSettings *settings, cons
 extern void sluice_channel_free(SluiceChannel *channel);	/* the call must have ended */
 
 /* A new connection and a call on it; false: there is none, see error. */
-extern bool sluice_channel_open(SluiceChannel *channel, const SluiceEndpoint *endpoint, SluiceError *error);
+extern bool sluice_channel_open(SluiceChannel *channel, const SluiceEndpoint *endpoint, SluicePasswords *passwords,
+								SluiceError *error);
 extern bool sluice_channel_can_send(const SluiceChannel *channel);
 
 /* The bytes are copied.  false: out of memory. */

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certificates.h"
+
 /* No certificates of this world are larger. */
 #define FILE_MAX ((size_t) 4 << 20)
 
@@ -39,17 +41,6 @@ read_all(int fd, char *out, size_t room)
 	}
 	out[length] = '\0';
 	return (ssize_t) length;
-}
-
-/* Of a secret nothing stays in memory that is given back. */
-static void
-forget(char *text)
-{
-	if (text != NULL)
-	{
-		explicit_bzero(text, strlen(text));
-		free(text);
-	}
 }
 
 /* NULL: see error. */
@@ -89,6 +80,15 @@ read_given(const char *path, char **text, SluiceError *error)
 	return *text != NULL || !given(path);
 }
 
+static bool
+check(const SluiceSettings *settings, const char *ca, const char *cert, const char *key, SluiceError *error)
+{
+	if (ca != NULL && sluice_certificates_check_trusted(settings->tls_ca, ca, error) != SLUICE_OK)
+		return false;
+	return cert == NULL || key == NULL ||
+		sluice_certificates_check_pair(settings->tls_cert, cert, settings->tls_key, key, error) == SLUICE_OK;
+}
+
 grpc_channel_credentials *
 sluice_channel_credentials(const SluiceSettings *settings, SluiceError *error)
 {
@@ -100,7 +100,7 @@ sluice_channel_credentials(const SluiceSettings *settings, SluiceError *error)
 	if (!settings->tls)
 		return grpc_insecure_credentials_create();
 	if (read_given(settings->tls_ca, &ca, error) && read_given(settings->tls_cert, &cert, error) &&
-		read_given(settings->tls_key, &key, error))
+		read_given(settings->tls_key, &key, error) && check(settings, ca, cert, key, error))
 	{
 		grpc_ssl_pem_key_cert_pair pair = {key, cert};
 
@@ -110,7 +110,7 @@ sluice_channel_credentials(const SluiceSettings *settings, SluiceError *error)
 	}
 	free(ca);
 	free(cert);
-	forget(key);
+	sluice_passwords_forget(key);
 	return credentials;
 }
 
@@ -134,39 +134,45 @@ write_base64(char *out, const uint8_t *bytes, size_t length)
 	return out;
 }
 
-int
-sluice_channel_authorization(const SluiceSettings *settings, char **value)
+/* NULL: out of memory. */
+static char *
+write_basic(const char *user, const char *password)
 {
-	const char *password = settings->password != NULL ? settings->password : "";
-	size_t		user_length;
-	size_t		length;
-	char	   *pair;
+	size_t		user_length = strlen(user);
+	size_t		length = user_length + 1 + strlen(password);
+	char	   *pair = malloc(length + 1);
+	char	   *value = malloc(sizeof("Basic ") + (length + 2) / 3 * 4);
 
-	*value = NULL;
-	if (!given(settings->user))
-		return SLUICE_OK;
-	user_length = strlen(settings->user);
-	length = user_length + 1 + strlen(password);
-	pair = malloc(length + 1);
-	*value = malloc(sizeof("Basic ") + (length + 2) / 3 * 4);
-	if (pair != NULL && *value != NULL)
+	if (pair != NULL && value != NULL)
 	{
-		memcpy(pair, settings->user, user_length);
+		memcpy(pair, user, user_length);
 		pair[user_length] = ':';
-		memcpy(pair + user_length + 1, password, length - user_length);
-		memcpy(*value, "Basic ", 6);
-		write_base64(*value + 6, (const uint8_t *) pair, length);
-		forget(pair);
-		return SLUICE_OK;
+		strcpy(pair + user_length + 1, password);
+		memcpy(value, "Basic ", 6);
+		write_base64(value + 6, (const uint8_t *) pair, length);
+		sluice_passwords_forget(pair);
+		return value;
 	}
 	free(pair);
-	free(*value);
-	*value = NULL;
-	return SLUICE_ERROR_MEMORY;
+	free(value);
+	return NULL;
 }
 
-void
-sluice_channel_authorization_free(char *value)
+int
+sluice_channel_authorization(SluicePasswords *passwords, const SluiceEndpoint *endpoint, char **value,
+							 bool *has_password)
 {
-	forget(value);
+	const char *user = passwords->settings->user;
+	char	   *password;
+
+	*value = NULL;
+	*has_password = false;
+	if (!given(user))
+		return SLUICE_OK;
+	if (sluice_passwords_find(passwords, endpoint, &password) != SLUICE_OK)
+		return SLUICE_ERROR_MEMORY;
+	*has_password = *password != '\0';
+	*value = write_basic(user, password);
+	sluice_passwords_forget(password);
+	return *value != NULL ? SLUICE_OK : SLUICE_ERROR_MEMORY;
 }

@@ -33,7 +33,8 @@ sluice_channel_end_means(const SluiceChannelEnd *end)
 		{"FENCED", SLUICE_ENDING_FENCED},
 		{"FORKED", SLUICE_ENDING_FORKED},
 		{"STREAM_REPLACED", SLUICE_ENDING_REPLACED},
-		{"HOLE", SLUICE_ENDING_HOLE}
+		{"HOLE", SLUICE_ENDING_HOLE},
+		{"RECONNECT", SLUICE_ENDING_RECONNECT}
 	};
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -70,10 +71,26 @@ sluice_channel_end_set_message(SluiceChannelEnd *end, const void *text, size_t l
 	}
 }
 
+static void
+describe_login(const SluiceChannelEnd *end, char *text, size_t size)
+{
+	static const char *const why[] = {
+		[SLUICE_SHOWN_NOTHING] = " (no user was given)",
+		[SLUICE_SHOWN_USER] = " (no password was found)",
+		[SLUICE_SHOWN_PASSWORD] = ""
+	};
+
+	snprintf(text, size, "login failed%s%.160s%s", end->message[0] != '\0' ? ": " : "", end->message, why[end->shown]);
+}
+
 void
 sluice_channel_end_describe(const SluiceChannelEnd *end, char *text, size_t size)
 {
-	if (end->message[0] != '\0')
+	if (end->status == STATUS_UNAUTHENTICATED)
+		describe_login(end, text, size);
+	else if (end->status == STATUS_PERMISSION_DENIED)
+		snprintf(text, size, "not permitted%s%.180s", end->message[0] != '\0' ? ": " : "", end->message);
+	else if (end->message[0] != '\0')
 		snprintf(text, size, "%s", end->message);
 	else if (end->status == 0)
 		snprintf(text, size, "the server ended the call");

@@ -8,9 +8,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How we told who we are; a client certificate aside. */
+typedef enum SluiceShown
+{
+	SLUICE_SHOWN_NOTHING,
+	SLUICE_SHOWN_USER,			/* without a password */
+	SLUICE_SHOWN_PASSWORD
+} SluiceShown;
+
 typedef struct SluiceChannelEnd
 {
 	int			status;			/* gRPC's code */
+	int64_t		pushback;		/* how long to stay away: a hint as in backoff.h */
+	SluiceShown shown;
 	char		reason[32];		/* sluice-reason of the trailing metadata, "" = none */
 	uint64_t	last_sequence;	/* sluice-last-sequence, 0 = none */
 	char		message[200];	/* the server's, or the transport's; "" = none */
@@ -20,6 +30,7 @@ typedef struct SluiceChannelEnd
 typedef enum SluiceEnding
 {
 	SLUICE_ENDING_AGAIN,		/* connect again, with backoff */
+	SLUICE_ENDING_RECONNECT,	/* RECONNECT: nothing is wrong, connect again soon */
 	SLUICE_ENDING_REFUSED,		/* somebody must do something first: try rarely */
 	SLUICE_ENDING_REPLACED,		/* STREAM_REPLACED */
 	SLUICE_ENDING_HOLE,			/* HOLE */

@@ -143,18 +143,45 @@ is_local(const Element *element)
 		strspn(element->text, "0123456789.") >= (size_t) element->host_length;
 }
 
+/* Writes the text at *place, which moves on. */
+static const char *
+write_text(char **place, const char *text, int length)
+{
+	char	   *start = *place;
+
+	*place += sprintf(start, "%.*s", length, text) + 1;
+	return start;
+}
+
+static void
+write_host(SluiceEndpoint *endpoint, const Element *element, char **place)
+{
+	int			bracket = element->text[0] == '[';
+
+	endpoint->host = write_text(place, element->text + bracket, element->host_length - 2 * bracket);
+	if (element->has_port)
+		endpoint->port = write_text(place, element->text + element->host_length + 1,
+									element->length - element->host_length - 1);
+	else
+		endpoint->port = DEFAULT_PORT;
+}
+
 /* Writes name and target at *place, which moves on. */
 static void
 write_endpoint(SluiceEndpoint *endpoint, const Element *element, char **place)
 {
 	endpoint->local = is_local(element);
-	endpoint->name = *place;
-	*place += sprintf(*place, "%.*s", element->length, element->text) + 1;
-	endpoint->target = *place;
+	endpoint->name = write_text(place, element->text, element->length);
 	if (is_unix(element))
-		*place += sprintf(*place, "%s", endpoint->name) + 1;
-	else
-		*place += sprintf(*place, TARGET_PREFIX "%s%s", endpoint->name, element->has_port ? "" : ":" DEFAULT_PORT) + 1;
+	{
+		endpoint->target = endpoint->name;
+		endpoint->host = strchr(endpoint->name, ':') + 1;
+		endpoint->port = "";
+		return;
+	}
+	write_host(endpoint, element, place);
+	endpoint->target = *place;
+	*place += sprintf(*place, TARGET_PREFIX "%s%s", endpoint->name, element->has_port ? "" : ":" DEFAULT_PORT) + 1;
 }
 
 static size_t
@@ -171,7 +198,7 @@ int
 sluice_endpoints_read(SluiceEndpoints *endpoints, const char *text, SluiceError *error)
 {
 	size_t		count = count_elements(text);
-	size_t		strings = 2 * strlen(text) + count * (sizeof(TARGET_PREFIX) + sizeof(":" DEFAULT_PORT) + 1);
+	size_t		strings = 3 * strlen(text) + count * (sizeof(TARGET_PREFIX) + sizeof(":" DEFAULT_PORT) + 3);
 	char	   *place;
 
 	memset(endpoints, 0, sizeof(*endpoints));

@@ -17,6 +17,8 @@ typedef struct SluiceEndpoint
 {
 	const char *name;			/* for people */
 	const char *target;			/* for gRPC */
+	const char *host;			/* as it was given, without brackets; the path of a unix socket */
+	const char *port;			/* "" of a unix socket */
 	bool		local;			/* what is sent to it does not leave this machine */
 } SluiceEndpoint;
 

@@ -12,9 +12,11 @@
 #include <string.h>
 
 #include "../clock.h"
+#include "error.h"
 #include "moment.h"
 #include "quantity.h"
 #include "settings.h"
+#include "target.h"
 
 #define STREAM_LENGTH_MAX 255
 
@@ -108,7 +110,8 @@ static const OptionRow rows[] = {
 
 	/* the connection */
 	{"server", KIND_TEXT, NULL, "localhost:50051", "", PLACE(server), BOTH,
-	"host:port, or several separated by commas, which are tried in turn"},
+		"host:port, or several separated by commas, which are tried in turn; or a target string, which sets other options too: "
+	"sluice://user@host:port/stream?option=value"},
 	{"tls", KIND_SWITCH, "off|on", "off", "", PLACE(tls), BOTH,
 	"encrypt the connection and check the server's certificate"},
 	{"tls_ca", KIND_TEXT, NULL, "", "", PLACE(tls_ca), BOTH,
@@ -122,7 +125,11 @@ static const OptionRow rows[] = {
 	{"user", KIND_TEXT, NULL, "", "", PLACE(user), BOTH,
 	"the PostgreSQL role to log in as with the password; empty: none is told"},
 	{"password", KIND_TEXT, NULL, "", "", PLACE(password), BOTH,
-	"its password"},
+		"its password; empty: PGPASSWORD of the environment, else the password file, else none (enough where pg_hba.conf has trust, "
+	"or cert)"},
+	{"passfile", KIND_TEXT, NULL, "", "", PLACE(passfile), BOTH,
+		"a file with lines host:port:sluice:user:password, as PostgreSQL's .pgpass (the database is * or sluice), which nobody else may read; "
+	"empty: PGPASSFILE of the environment, or ~/.pgpass"},
 	{"client", KIND_TEXT, NULL, "", "", PLACE(client), BOTH,
 	"the program's name in sluice.stat_connections; empty: the process's"},
 	{"backoff_first", KIND_DURATION, NULL, "1 s", "1 ms to 1 h", PLACE(backoff_first), BOTH,
@@ -249,13 +256,22 @@ sluice_options_create(void)
 	return calloc(1, sizeof(sluice_options));
 }
 
+/* One of them is a password. */
+static void
+forget(char *value)
+{
+	if (value != NULL)
+		explicit_bzero(value, strlen(value));
+	free(value);
+}
+
 void
 sluice_options_free(sluice_options *options)
 {
 	if (options == NULL)
 		return;
 	for (size_t i = 0; i < NROWS; i++)
-		free(options->values[i]);
+		forget(options->values[i]);
 	free(options);
 }
 
@@ -304,16 +320,13 @@ fail_at_value(sluice_options *options, const OptionRow *row, const char *value)
 				row->kind == KIND_LIMIT ? ", or never" : "");
 }
 
-int
-sluice_options_set(sluice_options *options, const char *name, const char *value)
+static int
+set_one(sluice_options *options, const char *name, const char *value)
 {
 	SluiceSettings ignored;
-	size_t		i;
+	size_t		i = find_row(name);
 	char	   *copy;
 
-	if (options == NULL || name == NULL || value == NULL)
-		return SLUICE_ERROR_INVALID;
-	i = find_row(name);
 	if (i == NROWS)
 		return fail(options, "there is no option \"%.100s\"", name);
 	if (!read_value(&rows[i], value, &ignored))
@@ -321,10 +334,58 @@ sluice_options_set(sluice_options *options, const char *name, const char *value)
 	copy = strdup(value);
 	if (copy == NULL)
 		return SLUICE_ERROR_MEMORY;
-	free(options->values[i]);
+	forget(options->values[i]);
 	options->values[i] = copy;
 	options->message[0] = '\0';
 	return SLUICE_OK;
+}
+
+static int
+set_pairs(sluice_options *options, const SluiceTarget *target)
+{
+	int			code = set_one(options, "server", "localhost:50051");	/* where it names none */
+
+	for (size_t i = 0; i < target->count && code == SLUICE_OK; i++)
+		code = set_one(options, target->pairs[i].name, target->pairs[i].value);
+	return code;
+}
+
+/* All that the string names, or nothing. */
+static int
+set_target(sluice_options *options, const char *text)
+{
+	SluiceTarget target;
+	SluiceError error = {""};
+	sluice_options *changed;
+	int			code = sluice_target_read(text, &target, &error);
+
+	if (code != SLUICE_OK)
+		return code == SLUICE_ERROR_OPTION ? fail(options, "%s", error.text) : code;
+	changed = sluice_options_copy(options);
+	code = changed != NULL ? set_pairs(changed, &target) : SLUICE_ERROR_MEMORY;
+	sluice_target_release(&target);
+	if (changed == NULL)
+		return code;
+	memcpy(options->message, changed->message, sizeof(options->message));
+	for (size_t i = 0; i < NROWS && code == SLUICE_OK; i++)
+	{
+		char	   *before = options->values[i];
+
+		options->values[i] = changed->values[i];
+		changed->values[i] = before;
+	}
+	sluice_options_free(changed);
+	return code;
+}
+
+int
+sluice_options_set(sluice_options *options, const char *name, const char *value)
+{
+	if (options == NULL || name == NULL || value == NULL)
+		return SLUICE_ERROR_INVALID;
+	if (strcmp(name, "server") == 0 && sluice_target_is(value))
+		return set_target(options, value);
+	return set_one(options, name, value);
 }
 
 static const char *

@@ -94,7 +94,8 @@ step_connect(SluicePublisher *publisher)
 	atomic_fetch_add(&publisher->status.attempts, 1);
 	sluice_status_enter(&publisher->status, SLUICE_STATE_CONNECTING);
 
-	if (!sluice_channel_open(publisher->channel, sluice_attempts_endpoint(&publisher->attempts), &error))
+	if (!sluice_channel_open(publisher->channel, sluice_attempts_endpoint(&publisher->attempts),
+							 &publisher->attempts.passwords, &error))
 	{
 		publisher->outcome.ending = SLUICE_ENDING_AGAIN;
 		snprintf(publisher->outcome.text, sizeof(publisher->outcome.text), "%.190s", error.text);

@@ -33,7 +33,7 @@ static SluicePublisherStep
 wait_as(SluicePublisher *publisher, const char *what)
 {
 	const char *name = name_of(publisher);
-	int64_t		delay = sluice_attempts_again(&publisher->attempts, publisher->acknowledged);
+	int64_t		delay = sluice_attempts_again(&publisher->attempts, publisher->acknowledged, publisher->outcome.pushback);
 
 	sluice_status_tell(&publisher->status, SLUICE_STATE_WAITING, SLUICE_LEVEL_WARNING,
 								 "%s \"%s\": %s; next attempt in %.1f s", what, name, publisher->outcome.text,
@@ -47,11 +47,23 @@ end_again(SluicePublisher *publisher)
 	return wait_as(publisher, publisher->opened ? "lost the connection to" : "could not connect to");
 }
 
+/* Nothing went wrong: no warning, and no backoff. */
+static SluicePublisherStep
+end_reconnect(SluicePublisher *publisher)
+{
+	int64_t		delay = sluice_attempts_reconnect(&publisher->attempts);
+
+	sluice_status_tell(&publisher->status, SLUICE_STATE_WAITING, SLUICE_LEVEL_INFO,
+					   "\"%s\" asks for a new connection: %s; in %.1f s", name_of(publisher), publisher->outcome.text,
+					   schedule(publisher, delay));
+	return SLUICE_STEP_WAITING;
+}
+
 static SluicePublisherStep
 end_refused(SluicePublisher *publisher)
 {
 	const char *name = name_of(publisher);
-	int64_t		delay = sluice_attempts_refused(&publisher->attempts, publisher->acknowledged);
+	int64_t		delay = sluice_attempts_refused(&publisher->attempts, publisher->acknowledged, publisher->outcome.pushback);
 
 	sluice_status_tell(&publisher->status, SLUICE_STATE_REFUSED, SLUICE_LEVEL_WARNING,
 								 "\"%s\" refuses: %s; next attempt in %.1f s", name, publisher->outcome.text,
@@ -135,6 +147,7 @@ sluice_publisher_failed(SluicePublisher *publisher)
 {
 	static SluicePublisherStep (*const ends[]) (SluicePublisher *) = {
 		[SLUICE_ENDING_AGAIN] = end_again,
+		[SLUICE_ENDING_RECONNECT] = end_reconnect,
 		[SLUICE_ENDING_REFUSED] = end_refused,
 		[SLUICE_ENDING_REPLACED] = end_replaced,
 		[SLUICE_ENDING_HOLE] = end_hole,
@@ -151,6 +164,7 @@ static void
 take_outcome(SluicePublisherOutcome *outcome, const SluiceChannelEnd *end)
 {
 	outcome->ending = sluice_channel_end_means(end);
+	outcome->pushback = end->pushback;
 	outcome->last_sequence = end->last_sequence;
 	sluice_channel_end_describe(end, outcome->text, sizeof(outcome->text));
 }

@@ -36,6 +36,7 @@ typedef enum SluicePublisherStep
 typedef struct SluicePublisherOutcome
 {
 	SluiceEnding ending;
+	int64_t		pushback;		/* the server's wish: a hint as in backoff.h */
 	uint64_t	last_sequence;	/* FENCED, FORKED: the server's */
 	char		text[200];
 } SluicePublisherOutcome;

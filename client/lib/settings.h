@@ -82,6 +82,7 @@ typedef struct SluiceSettings
 	const char *tls_name;		/* "tls_name": expected in the certificate instead of the host's; "" = the host's */
 	const char *user;			/* "user", "password": authorization: Basic; "" = none */
 	const char *password;
+	const char *passfile;		/* "passfile": "" = PGPASSFILE, or ~/.pgpass */
 	const char *client;			/* "client": program name for sluice.stat_connections; default the process's */
 	int64_t		backoff_first;	/* "backoff_first": default 1 s */
 	int64_t		backoff_last;	/* "backoff_last": default 60 s */

@@ -92,7 +92,8 @@ step_connect(SluiceSubscriber *subscriber)
 	atomic_fetch_add(&subscriber->status.attempts, 1);
 	sluice_status_enter(&subscriber->status, SLUICE_STATE_CONNECTING);
 
-	if (!sluice_channel_open(subscriber->channel, sluice_attempts_endpoint(&subscriber->attempts), &error))
+	if (!sluice_channel_open(subscriber->channel, sluice_attempts_endpoint(&subscriber->attempts),
+							 &subscriber->attempts.passwords, &error))
 	{
 		subscriber->outcome.ending = SLUICE_SUBSCRIBER_AGAIN;
 		snprintf(subscriber->outcome.text, sizeof(subscriber->outcome.text), "%.190s", error.text);

@@ -34,7 +34,7 @@ static SluiceSubscriberStep
 end_again(SluiceSubscriber *subscriber)
 {
 	const char *name = name_of(subscriber);
-	int64_t		delay = sluice_attempts_again(&subscriber->attempts, subscriber->achieved);
+	int64_t		delay = sluice_attempts_again(&subscriber->attempts, subscriber->achieved, subscriber->outcome.pushback);
 
 	sluice_status_tell(&subscriber->status, SLUICE_STATE_WAITING, SLUICE_LEVEL_WARNING,
 					   "%s \"%s\": %s; next attempt in %.1f s",
@@ -43,11 +43,23 @@ end_again(SluiceSubscriber *subscriber)
 	return SLUICE_SUBSCRIBER_WAITING;
 }
 
+/* Nothing went wrong: no warning, and no backoff. */
+static SluiceSubscriberStep
+end_asked(SluiceSubscriber *subscriber)
+{
+	int64_t		delay = sluice_attempts_reconnect(&subscriber->attempts);
+
+	sluice_status_tell(&subscriber->status, SLUICE_STATE_WAITING, SLUICE_LEVEL_INFO,
+					   "\"%s\" asks for a new connection: %s; in %.1f s", name_of(subscriber), subscriber->outcome.text,
+					   schedule(subscriber, delay));
+	return SLUICE_SUBSCRIBER_WAITING;
+}
+
 static SluiceSubscriberStep
 end_refused(SluiceSubscriber *subscriber)
 {
 	const char *name = name_of(subscriber);
-	int64_t		delay = sluice_attempts_refused(&subscriber->attempts, subscriber->achieved);
+	int64_t		delay = sluice_attempts_refused(&subscriber->attempts, subscriber->achieved, subscriber->outcome.pushback);
 
 	sluice_status_tell(&subscriber->status, SLUICE_STATE_REFUSED, SLUICE_LEVEL_WARNING,
 					   "\"%s\" refuses: %s; next attempt in %.1f s", name, subscriber->outcome.text,
@@ -79,6 +91,7 @@ sluice_subscriber_failed(SluiceSubscriber *subscriber)
 {
 	static SluiceSubscriberStep (*const ends[]) (SluiceSubscriber *) = {
 		[SLUICE_SUBSCRIBER_AGAIN] = end_again,
+		[SLUICE_SUBSCRIBER_ASKED] = end_asked,
 		[SLUICE_SUBSCRIBER_REFUSED] = end_refused,
 		[SLUICE_SUBSCRIBER_VIOLATION] = end_violation,
 		[SLUICE_SUBSCRIBER_FATAL] = end_fatal
@@ -118,17 +131,28 @@ error_of(const SluiceSubscriber *subscriber, const SluiceChannelEnd *end)
 	return SLUICE_OK;
 }
 
+static SluiceSubscriberEnding
+ending_of(const SluiceChannelEnd *end)
+{
+	switch (sluice_channel_end_means(end))
+	{
+		case SLUICE_ENDING_REFUSED:
+			return SLUICE_SUBSCRIBER_REFUSED;
+		case SLUICE_ENDING_RECONNECT:
+			return SLUICE_SUBSCRIBER_ASKED;
+		default:
+			return SLUICE_SUBSCRIBER_AGAIN;
+	}
+}
+
 static void
 take_outcome(SluiceSubscriber *subscriber, const SluiceChannelEnd *end)
 {
 	SluiceSubscriberOutcome *outcome = &subscriber->outcome;
 
 	outcome->error = error_of(subscriber, end);
-	if (outcome->error != SLUICE_OK)
-		outcome->ending = SLUICE_SUBSCRIBER_FATAL;
-	else
-		outcome->ending = sluice_channel_end_means(end) == SLUICE_ENDING_REFUSED ? SLUICE_SUBSCRIBER_REFUSED :
-			SLUICE_SUBSCRIBER_AGAIN;
+	outcome->ending = outcome->error != SLUICE_OK ? SLUICE_SUBSCRIBER_FATAL : ending_of(end);
+	outcome->pushback = end->pushback;
 	sluice_channel_end_describe(end, outcome->text, sizeof(outcome->text));
 }
 

@@ -36,6 +36,7 @@ typedef enum SluiceSubscriberStep
 typedef enum SluiceSubscriberEnding
 {
 	SLUICE_SUBSCRIBER_AGAIN,	/* connect again, with backoff */
+	SLUICE_SUBSCRIBER_ASKED,	/* the server wants a new connection, and nothing is wrong */
 	SLUICE_SUBSCRIBER_REFUSED,	/* somebody must do something first: try rarely */
 	SLUICE_SUBSCRIBER_VIOLATION,	/* the server broke the protocol (never told by the server) */
 	SLUICE_SUBSCRIBER_FATAL		/* there is no next one */
@@ -45,6 +46,7 @@ typedef enum SluiceSubscriberEnding
 typedef struct SluiceSubscriberOutcome
 {
 	SluiceSubscriberEnding ending;
+	int64_t		pushback;		/* the server's wish: a hint as in backoff.h */
 	int			error;			/* FATAL */
 	char		text[200];
 } SluiceSubscriberOutcome;

@@ -81,7 +81,8 @@ judge(Question *question, const SluiceChannelEnd *end)
 static int
 try_server(Question *question)
 {
-	if (!sluice_channel_open(question->channel, sluice_attempts_endpoint(&question->attempts), &question->error))
+	if (!sluice_channel_open(question->channel, sluice_attempts_endpoint(&question->attempts), &question->attempts.passwords,
+							 &question->error))
 		return SLUICE_ERROR_REFUSED;
 	if (!await_end(question))
 		return sluice_error_set(&question->error, SLUICE_ERROR_TIMEOUT, "no answer within %.1f s",

@@ -21,6 +21,17 @@ sequence(const char *digits)
 	return end.last_sequence;
 }
 
+static void
+is_told(int status, SluiceShown shown, const char *message, const char *expected)
+{
+	SluiceChannelEnd end = {.status = status, .shown = shown};
+	char		text[200];
+
+	strcpy(end.message, message);
+	sluice_channel_end_describe(&end, text, sizeof(text));
+	is_bytes(text, strlen(text), expected, expected);
+}
+
 int
 main(void)
 {
@@ -37,7 +48,7 @@ main(void)
 		good = good && means(hard[i], "") == SLUICE_ENDING_REFUSED;
 	ok(good, "codes that somebody has to do something about");
 	ok(means(9, "FENCED") == SLUICE_ENDING_FENCED && means(9, "FORKED") == SLUICE_ENDING_FORKED &&
-	   means(9, "STREAM_REPLACED") == SLUICE_ENDING_REPLACED && means(3, "HOLE") == SLUICE_ENDING_HOLE, "reasons");
+	   means(9, "STREAM_REPLACED") == SLUICE_ENDING_REPLACED && means(3, "HOLE") == SLUICE_ENDING_HOLE && means(14, "RECONNECT") == SLUICE_ENDING_RECONNECT, "reasons");
 	ok(means(10, "SUPERSEDED") == SLUICE_ENDING_AGAIN && means(11, "TOO_LARGE") == SLUICE_ENDING_AGAIN &&
 	   means(3, "MALFORMED") == SLUICE_ENDING_AGAIN && means(9, "fenced") == SLUICE_ENDING_AGAIN, "reasons to try again");
 
@@ -51,6 +62,12 @@ main(void)
 	end.status = 0;
 	sluice_channel_end_describe(&end, text, sizeof(text));
 	is_bytes(text, strlen(text), "the server ended the call", "a good one");
+	is_told(16, SLUICE_SHOWN_NOTHING, "no", "login failed: no (no user was given)");
+	is_told(16, SLUICE_SHOWN_USER, "no", "login failed: no (no password was found)");
+	is_told(16, SLUICE_SHOWN_PASSWORD, "no", "login failed: no");
+	is_told(16, SLUICE_SHOWN_PASSWORD, "", "login failed");
+	is_told(7, SLUICE_SHOWN_PASSWORD, "permission denied for table t", "not permitted: permission denied for table t");
+	is_told(7, SLUICE_SHOWN_PASSWORD, "", "not permitted");
 	strcpy(end.message, "no");
 	sluice_channel_end_describe(&end, text, sizeof(text));
 	is_bytes(text, strlen(text), "no", "the server's words");

@@ -32,6 +32,8 @@ OK, MEMORY, TIMEOUT, REFUSES, STALE, INVALID, OPTION = 0, 3, 4, 6, 7, 20, 21
 FORKED, PROTOCOL, CLOSED, DROPPED, ENDED, UNSUITABLE, BEYOND_END, REPLACED = 41, 44, 45, 46, 47, 48, 49, 50
 INFO, WARNING, ERROR = range(3)
 QUICK = ("backoff_first=20 ms", "backoff_last=100 ms")
+REFUSALS = {"NOT_FOUND": "no: {}", "UNIMPLEMENTED": "no: {}", "PERMISSION_DENIED": "not permitted: no: {}",
+            "UNAUTHENTICATED": r"login failed: no: {} \(no user was given\)"}
 AWAY = End(grpc.StatusCode.UNAVAILABLE, "the server is draining")
 
 
@@ -601,12 +603,12 @@ def ends_after_which_it_goes_on():
 
 @test
 def a_stream_that_is_not_there_is_asked_for_rarely():
-    for code in ("NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED"):
+    for code, words in REFUSALS.items():
         with Server(table(3)) as server:
             server.usual = Behaviour(at_open=End(grpc.StatusCode[code], f"no: {code}"))
             with Run(address(server), "subscription=s", "backoff_first=1 ms", "backoff_last=200 ms") as run:
                 stats = run.wait_state(REFUSED)
-                holds(re.fullmatch(f'"{address(server)}" refuses: no: {code}; next attempt in 0\\.[12] s', stats["message"]), stats)
+                holds(re.fullmatch(f'"{address(server)}" refuses: {words.format(code)}; next attempt in 0\\.[12] s', stats["message"]), stats)
                 server.wait(lambda: len(server.attempts) >= 3, "attempts go on")
                 gaps = [b - a for a, b in zip(server.attempts, server.attempts[1:])]
                 holds(all(gap > 0.095 for gap in gaps), f"at the longest backoff: {gaps}")
@@ -770,7 +772,20 @@ def unix_sockets_tls_and_passwords_are_as_with_producers():
         with Run(address(server), "user=meter", "password=secret") as run:
             run.next()
         with Run(address(server), "user=meter", "password=wrong") as run:
-            holds("refuses: wrong password" in run.wait_state(REFUSED)["message"], run.log)
+            holds("refuses: login failed: wrong password" in run.wait_state(REFUSED)["message"], run.log)
+
+
+@test
+def the_servers_wishes_are_heard():
+    with Server(table(3)) as server:
+        server.next_calls = [Behaviour(at_open=End(grpc.StatusCode.RESOURCE_EXHAUSTED, "too busy", pushback="300")),
+                             Behaviour(after_rows=(1, End(grpc.StatusCode.UNAVAILABLE, "grown old", "RECONNECT")))]
+        with Run(address(server), "backoff_first=60 s", "backoff_last=60 s") as run:
+            equal(run.take(3), [1, 2, 3], "rows")
+            holds(server.attempts[1] - server.attempts[0] >= 0.3, server.attempts)
+            holds(any(level == INFO and text.startswith(f'"{address(server)}" asks for a new connection: grown old; in ')
+                      for level, text in run.log), run.log)
+            equal(len([level for level, _ in run.log if level == WARNING]), 1, run.log)
 
 
 # ---- stopping ----

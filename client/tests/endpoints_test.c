@@ -17,6 +17,18 @@ reads(const char *text, const char *name, const char *target, bool local)
 		sluice_endpoints_release(&endpoints);
 }
 
+/* As a password file names it. */
+static void
+has_host(const char *text, const char *host, const char *port)
+{
+	SluiceEndpoints endpoints;
+	int			code = sluice_endpoints_read(&endpoints, text, NULL);
+
+	ok(code == SLUICE_OK && strcmp(endpoints.list[0].host, host) == 0 && strcmp(endpoints.list[0].port, port) == 0, text);
+	if (code == SLUICE_OK)
+		sluice_endpoints_release(&endpoints);
+}
+
 static void
 complains(const char *text, const char *message)
 {
@@ -88,6 +100,11 @@ main(void)
 	complains("unix:", "server \"unix:\" has no path");
 
 	take_turns();
+	has_host("db1:5", "db1", "5");
+	has_host("DB1", "DB1", "50051");
+	has_host("[2001:db8::1]:5", "2001:db8::1", "5");
+	has_host("[::1]", "::1", "50051");
+	has_host("unix:/run/a:b", "/run/a:b", "");
 
 	memset(many, ',', sizeof(many));
 	for (size_t i = 0; i < sizeof(many); i += 2)

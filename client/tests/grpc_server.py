@@ -40,6 +40,7 @@ class End:
     details: str = ""
     reason: Optional[str] = None
     last: Optional[int] = None
+    pushback: Optional[str] = None      # milliseconds, as text
 
     def apply(self, context):
         metadata = []
@@ -47,6 +48,8 @@ class End:
             metadata.append(("sluice-reason", self.reason))
         if self.last is not None:
             metadata.append(("sluice-last-sequence", str(self.last)))
+        if self.pushback is not None:
+            metadata.append(("grpc-retry-pushback-ms", self.pushback))
         context.set_trailing_metadata(metadata)
         context.abort(self.code, self.details)
 

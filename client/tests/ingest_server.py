@@ -90,6 +90,7 @@ class Server:
     """Behaviour is set by attributes, also while it runs.
 
     refuse          (status code, message): every call ends so
+    pushback        the first call ends with this hint, in milliseconds
     cut_after       a call ends with UNAVAILABLE after so many records were stored, the last of them unanswered
     reject          of a payload: is it a dead letter?
     hold            set: answers wait until it is cleared
@@ -98,11 +99,13 @@ class Server:
     counts          the sluice-* counts are sent at the end of a call
     """
 
-    def __init__(self, store=None, port=0, options=()):
+    def __init__(self, store=None, port=0, options=(), credentials=None):
         self.store = store if store is not None else Store()
         self.port = port
         self.options = list(options)
+        self.credentials = credentials
         self.refuse = self.cut_after = self.reject = self.wrong_answer = None
+        self.pushback = None
         self.reorder = 1
         self.counts = True
         self.hold = False
@@ -128,7 +131,10 @@ class Server:
         handler = grpc.stream_stream_rpc_method_handler(self.ingest_data, None, None)
         self.server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, {"IngestData": handler}),))
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        if self.credentials is None:
+            self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        else:
+            self.port = self.server.add_secure_port(f"127.0.0.1:{self.port}", self.credentials)
         if self.port == 0:
             raise OSError("could not bind")
         self.server.start()
@@ -153,6 +159,9 @@ class Server:
             self.metadata.append(dict(context.invocation_metadata()))
         if self.refuse is not None:
             context.abort(*self.refuse)
+        if self.pushback is not None and self.calls == 1:
+            context.set_trailing_metadata((("grpc-retry-pushback-ms", self.pushback),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too busy")
         for request in self.read_ahead(requests):
             key, payload = decode_request(request)
             taken += 1

@@ -6,9 +6,12 @@ Output is TAP.
 """
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 
+from certificates import certificates, server_credentials
 from ingest_server import Server
 from run_tool import PATIENCE, equal, holds, run_tests, test, wait_until
 
@@ -56,6 +59,34 @@ def calls_that_are_cut_lose_and_double_nothing():
         equal(process.returncode, 0, "status")
         equal(json.loads(out)["acknowledged"], 3000, "acknowledged")
         equal(len(server.store), 3000, "stored")
+
+
+@test
+def it_connects_as_the_library_does():
+    with tempfile.TemporaryDirectory() as directory:
+        certificates(directory)
+        with Server(credentials=server_credentials(directory, wants_client=True)) as server:
+            server.pushback = "300"
+
+            def run(*arguments, name="db.test"):
+                target = f"sluice://meter@127.0.0.1:{server.port}/readings?tls=on&tls_ca={directory}/ca.pem"
+                return subprocess.run(
+                    [SLUICE_LOAD, f"--server={target}", f"--tls-cert={directory}/device.pem", f"--tls-key={directory}/device.key",
+                     f"--tls-name={name}", "--records=100", *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False,
+                    env={**os.environ, "SLUICE_PASSWORD": "secret"})
+            done = run()
+            equal(done.returncode, 0, done.stderr)
+            equal([(call["authorization"], call["sluice-stream"]) for call in server.metadata],
+                  2 * [("Basic bWV0ZXI6c2VjcmV0", "readings")], "who and what for")
+            holds("too busy" in done.stderr and re.search(r"trying again in 0\.[3-6] s", done.stderr), done.stderr)
+            done = run("--timeout=1", name="other.test")
+            equal(done.returncode, 3, done.stderr)
+            holds('the server\'s certificate is not for "other.test"' in done.stderr, done.stderr)
+            done = run(f"--tls-ca={directory}/none.pem")
+            equal((done.returncode, done.stderr),
+                  (4, f'sluice-load: could not read "{directory}/none.pem": No such file or directory\n'), "a file that is missing")
+            done = run("--user=a:b")
+            equal((done.returncode, done.stderr), (1, "sluice-load: a user's name with a colon cannot be sent\n"), "a mistake")
 
 
 run_tests(sys.argv[2:])

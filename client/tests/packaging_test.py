@@ -14,7 +14,7 @@ import tempfile
 from run_tool import equal, holds, run_tests, test
 
 PREFIX, SOURCES = (os.path.abspath(path) for path in sys.argv[1:3])
-SYSTEM = {"grpc", "gpr", "protobuf-c", "lmdb", "z", "pthread", "c"}
+SYSTEM = {"grpc", "gpr", "protobuf-c", "crypto", "lmdb", "z", "pthread", "c"}
 
 with open(f"{PREFIX}/include/sluice.h", encoding="utf-8") as header_file:
     HEADER = header_file.read()

@@ -20,6 +20,7 @@ import traceback
 
 import grpc
 
+from certificates import certificates, make, make_ca, server_credentials
 from cutting_proxy import Proxy
 from publish_server import Behaviour, End, Server, messages
 
@@ -31,6 +32,8 @@ CONNECTING, CONNECTED, WAITING, REFUSED, FENCED, FORKED, CLOSED = range(7)
 OK, ERROR_MEMORY, ERROR_TIMEOUT, ERROR_OPTION, ERROR_FENCED, ERROR_FORKED, ERROR_PROTOCOL = 0, 3, 4, 21, 40, 41, 44
 INFO, WARNING, ERROR = range(3)
 QUICK = ("backoff_first=20 ms", "backoff_last=100 ms")
+REFUSALS = {"NOT_FOUND": "no: {}", "UNIMPLEMENTED": "no: {}", "PERMISSION_DENIED": "not permitted: no: {}",
+            "UNAUTHENTICATED": r"login failed: no: {} \(no user was given\)"}
 
 
 def test(function):
@@ -55,11 +58,12 @@ def matches(text, pattern, what):
 class Run:
     """A publisher_driver: COUNT producers with the same settings."""
 
-    def __init__(self, server, *settings, count=1, directory=None, code=OK):
+    def __init__(self, server, *settings, count=1, directory=None, code=OK, env=None):
         self.temporary = tempfile.TemporaryDirectory() if directory is None else None
         self.process = subprocess.Popen(
             [DRIVER, str(count), directory or self.temporary.name, f"server={server}", *settings],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            env={**os.environ, "HOME": "/nonexistent", **(env or {})})
         self.answers, self.statistics = queue.Queue(), queue.Queue()
         self.log = []
         self.logged = threading.Condition()
@@ -313,13 +317,13 @@ def soft_ends_are_tried_again():
 
 @test
 def refusals_are_asked_rarely():
-    for code in ("NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED"):
+    for code, words in REFUSALS.items():
         with Server() as server:
             server.usual = Behaviour(at_open=End(grpc.StatusCode[code], f"no: {code}"))
             with Run(address(server), "backoff_first=1 ms", "backoff_last=200 ms") as run:
                 run.command("send 3")
                 stats = run.wait_state(REFUSED)
-                matches(stats["message"], f'"{address(server)}" refuses: no: {code}; next attempt in 0\\.[12] s', "message")
+                matches(stats["message"], f'"{address(server)}" refuses: {words.format(code)}; next attempt in 0\\.[12] s', "message")
                 equal(run.log[-1], (WARNING, stats["message"]), "log")
                 server.wait(lambda: len(server.attempts) >= 3, "attempts go on")
                 gaps = [b - a for a, b in zip(server.attempts, server.attempts[1:])]
@@ -488,32 +492,11 @@ def servers_that_cannot_be_are_refused():
 
 # ---- who is who ----
 
-def certificates(directory):
-    """A CA, a server's certificate for db.test and a client's."""
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem")
-    for name in ("db.test", "device"):
-        with open(f"{directory}/{name}.ext", "w", encoding="ascii") as file:
-            file.write(f"subjectAltName=DNS:{name}\n")
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
-                "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-                "-extfile", f"{name}.ext", "-out", f"{name}.pem")
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
 @test
 def tls_with_certificates_on_both_sides():
     with tempfile.TemporaryDirectory() as directory:
         certificates(directory)
-        credentials = grpc.ssl_server_credentials(
-            [(read(f"{directory}/db.test.key"), read(f"{directory}/db.test.pem"))], read(f"{directory}/ca.pem"), True)
+        credentials = server_credentials(directory, wants_client=True)
         basic = "Basic " + base64.b64encode("mëter:s3cret:".encode()).decode()
         with Server(credentials=credentials, password=basic) as server:
             tls = ("tls=on", f"tls_ca={directory}/ca.pem", f"tls_cert={directory}/device.pem", f"tls_key={directory}/device.key",
@@ -523,7 +506,7 @@ def tls_with_certificates_on_both_sides():
                 run.command("flush 20000")
                 equal(server.stored(), sent(3), "what is stored")
             with Run(address(server), "tls_name=other.test", *tls) as run:
-                matches(run.wait_log("could not connect to .*", WARNING), ".*[Pp]eer name other.test.*", "the wrong server")
+                matches(run.wait_log("could not connect to .*", WARNING), '.*: the server\'s certificate is not for "other.test" .*', "the wrong server")
             with Run(address(server), "tls_name=db.test", "tls=on", f"tls_ca={directory}/ca.pem", *QUICK) as run:
                 run.wait_log("could not connect to .*", WARNING)
             os.rename(f"{directory}/device.pem", f"{directory}/away.pem")
@@ -550,11 +533,175 @@ def passwords_do_not_leave_the_machine_in_the_clear():
             run.command("send 1")
             run.command("flush 20000")
         with Run(address(server), "user=meter", "password=wrong") as run:
-            matches(run.wait_state(REFUSED)["message"], f'"{address(server)}" refuses: wrong password; next attempt in [3-6]\\d\\.\\d s',
+            matches(run.wait_state(REFUSED)["message"], f'"{address(server)}" refuses: login failed: wrong password; next attempt in [3-6]\\d\\.\\d s',
                     "message")
         with Run(address(server)) as run:
-            run.wait_state(REFUSED)
+            matches(run.wait_state(REFUSED)["message"], r".* refuses: login failed: wrong password \(no user was given\); .*", "no user")
         equal([call.get("authorization", "-")[:5] for call in server.metadata], ["Basic", "Basic", "-"], "only where there is a user")
+
+
+@test
+def each_mistake_of_tls_is_told():
+    with tempfile.TemporaryDirectory() as directory:
+        certificates(directory)
+        make_ca(directory, "other")
+        make(directory, "db.test", "late", days=-1)
+        make(directory, "device", "old", days=-1)
+        with open(f"{directory}/words.pem", "w", encoding="ascii") as file:
+            file.write("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")
+        subprocess.run(["openssl", "ec", "-in", "device.key", "-aes128", "-passout", "pass:x", "-out", "locked.key"],
+                       cwd=directory, check=True, capture_output=True)
+        ca = f"tls_ca={directory}/ca.pem"
+
+        def pair(cert, key):
+            return ("tls=on", ca, f"tls_cert={directory}/{cert}", f"tls_key={directory}/{key}")
+
+        def tells(server, words, *settings, name="tls_name=db.test"):
+            names = (name,) if "tls=on" in settings else ()
+            with Run(address(server), *settings, *names, *QUICK) as run:
+                line = run.wait_log("could not connect to .*", WARNING)
+                matches(line, f'could not connect to "{address(server)}": {re.escape(words)}; next attempt in 0\\.[01] s', words)
+
+        with Server(credentials=server_credentials(directory)) as server:
+            tells(server, f'the server\'s certificate is not trusted by "{directory}/other.pem" (tls_ca), or is out of date',
+                  "tls=on", f"tls_ca={directory}/other.pem")
+            tells(server, "the server's certificate is not trusted by this system (see tls_ca), or is out of date", "tls=on")
+            tells(server, 'the server\'s certificate is not for "db2.test" (another name is given by tls_name)', "tls=on", ca,
+                  name="tls_name=db2.test")
+            tells(server, f'"{directory}/words.pem" (tls_ca) has no certificate', "tls=on", f"tls_ca={directory}/words.pem")
+            tells(server, f'"{directory}/words.pem" (tls_cert) has no certificate', *pair("words.pem", "device.key"))
+            tells(server, f'"{directory}/device.pem" (tls_key) has no key, or one with a passphrase', *pair("device.pem", "device.pem"))
+            tells(server, f'"{directory}/locked.key" (tls_key) has no key, or one with a passphrase', *pair("device.pem", "locked.key"))
+            tells(server, f'the key in "{directory}/db.test.key" (tls_key) is not the one of the certificate in "{directory}/device.pem"',
+                  *pair("device.pem", "db.test.key"))
+            tells(server, f'the certificate in "{directory}/old.pem" (tls_cert) has expired', *pair("old.pem", "old.key"))
+            tells(server, "the server breaks off the connection: it wants TLS (option tls), or is going down")
+        with Server(credentials=server_credentials(directory, "late")) as server:
+            tells(server, f'the server\'s certificate is not trusted by "{directory}/ca.pem" (tls_ca), or is out of date', "tls=on", ca)
+        with Server() as server:
+            tells(server, "the server speaks no TLS at this port", "tls=on", ca)
+        with Server(credentials=server_credentials(directory, wants_client=True)) as server:
+            tells(server, "the server breaks off the connection: it wants a client certificate (tls_cert), or is going down", "tls=on", ca)
+            os.rename(f"{directory}/ca.pem", f"{directory}/first.pem")
+            os.rename(f"{directory}/ca.key", f"{directory}/first.key")
+            make_ca(directory)
+            make(directory, "device", "stranger")
+            tells(server, "the server breaks off the connection: it does not take the certificate of tls_cert, or is going down",
+                  "tls=on", f"tls_ca={directory}/first.pem", f"tls_cert={directory}/stranger.pem", f"tls_key={directory}/stranger.key")
+
+
+@test
+def a_target_string_says_it_all():
+    basic = "Basic " + base64.b64encode("mëter:s/cr@t:?".encode()).decode()
+    with Server(password=basic) as server, \
+            Run(f"sluice://m%C3%ABter:s%2Fcr%40t:%3F@{address(server)}/read%2Fings?linger=2%20ms&client=meter%207") as run:
+        run.command("send 3")
+        run.command("flush 20000")
+        equal([(opened.stream, opened.client) for opened in server.opens], [("read/ings", "meter 7 (libsluice 0.1.0)")], "what was asked for")
+    with Run("sluice://u:se/cret@h", code=ERROR_OPTION) as run:
+        holds("cret" not in run.text and "behind the hosts" in run.text, run.text)
+    with Run("sluice://u:p@h,db.test", code=ERROR_OPTION) as run:
+        equal(run.text, 'user and password cannot be sent to "h" without tls', "message")
+
+
+@test
+def a_password_is_found_in_the_environment_or_a_file():
+    def refused(server, *settings, env):
+        with Run(address(server), "user=meter", *settings, env=env) as run:
+            matches(run.wait_state(REFUSED)["message"], r'.* refuses: login failed: wrong password \(no password was found\); .*', "none")
+            return [text for level, text in run.log if text.startswith("password file")]
+
+    def accepted(server, *settings, env):
+        with Run(address(server), "user=meter", *settings, env=env) as run:
+            run.command("send 1")
+            run.command("flush 20000")
+            return run.log
+
+    with tempfile.TemporaryDirectory() as home, Server(password="Basic " + base64.b64encode(b"meter:secret").decode()) as server:
+        path = f"{home}/.pgpass"
+
+        def write(line, mode=0o600):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"# passwords\n127.0.0.1:1:*:*:another port\n{line}\n*:*:*:*:the last line\n")
+            os.chmod(path, mode)
+
+        equal(refused(server, env={"HOME": home}), [], "no file: nothing is told")
+        equal(refused(server, env={"PGPASSFILE": path}), [f'password file "{path}" could not be read: No such file or directory'],
+              "one that was named")
+        write(f"127.0.0.1:{server.port}:sluice:meter:secret")
+        accepted(server, env={"HOME": home})
+        accepted(server, env={"PGPASSFILE": path})
+        accepted(server, f"passfile={path}", env={})
+        accepted(server, f"passfile={path}", env={"PGPASSWORD": "secret", "PGPASSFILE": "/nonexistent"})
+        write("*:*:*:*:wrong")
+        accepted(server, "password=secret", env={"HOME": home, "PGPASSWORD": "wrong"})
+        accepted(server, env={"HOME": home, "PGPASSWORD": "secret"})
+        write("*:*:*:meter:secret", 0o640)
+        equal(refused(server, env={"HOME": home}),
+              [f'password file "{path}" is not used: others have access to it; its permissions should be u=rw (0600) or less'], "others can read it")
+        equal(refused(server, f"passfile={home}", env={}), [f'password file "{home}" is not a plain file'], "a directory")
+
+
+@test
+def each_server_has_its_own_line_of_the_password_file_which_is_read_anew():
+    with tempfile.TemporaryDirectory() as home, \
+            Server(password="Basic " + base64.b64encode(b"m:one").decode()) as one, \
+            Server(password="Basic " + base64.b64encode(b"m:two").decode()) as two:
+        one.producers, one.uid = two.producers, two.uid         # the same database
+        path = f"{home}/.pgpass"
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"127.0.0.1:{one.port}:*:m:old\n127.0.0.1:{two.port}:*:m:two\n")
+        os.chmod(path, 0o600)
+        with Run(f"{address(one)},{address(two)}", "user=m", *QUICK, env={"HOME": home}) as run:
+            run.command("send 1")
+            run.command("flush 20000")
+            equal((len(one.opens), two.stored()), (0, sent(1)), "the second one takes it")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"127.0.0.1:{one.port}:*:m:one\n")
+            two.stop()
+            run.wait_log(f'connected to "{address(one)}"', INFO)
+
+
+# ---- the server's wishes ----
+
+@test
+def a_hint_to_stay_away_is_obeyed_and_spread():
+    count = 30
+    busy = End(grpc.StatusCode.RESOURCE_EXHAUSTED, "too busy", pushback="500")
+    with Server(threads=count + 20) as server:
+        server.next_calls = [Behaviour(at_open=busy) for _ in range(count)]
+        with Run(address(server), "backoff_first=1 ms", "backoff_last=10 ms", count=count) as run:
+            run.command("send 1")
+            run.command("flush 30000")
+            first, again = max(server.attempts[:count]), server.attempts[count:]
+            equal(len(again), count, "one more attempt was enough for each")
+            waits = sorted(float(re.search(r"too busy; next attempt in (\d\.\d) s", text)[1]) for level, text in run.log if level == WARNING)
+            holds(0.45 <= waits[0] and waits[-1] <= 1.05 and waits[-1] - waits[0] >= 0.2, f"from the hint to twice as long, spread: {waits}")
+            holds(min(again) >= min(server.attempts) + 0.5, "nobody comes before")
+            print(f"# {count} came back from {min(again) - first:.2f} s to {max(again) - first:.2f} s after the last refusal; hint 0.5 s")
+
+
+@test
+def a_hint_that_is_no_time_means_not_soon():
+    for pushback in ("-1", "soon"):
+        with Server() as server:
+            server.usual = Behaviour(at_open=End(grpc.StatusCode.RESOURCE_EXHAUSTED, "no", pushback=pushback))
+            with Run(address(server), "backoff_first=1 ms", "backoff_last=60 s") as run:
+                run.wait_log(r"could not connect to .*: no; next attempt in [3-6]\d\.\d s", WARNING)
+
+
+@test
+def a_server_that_wants_a_new_connection_gets_it_without_a_warning():
+    with Server() as server:
+        server.next_calls = [Behaviour(after_ack=End(grpc.StatusCode.UNAVAILABLE, "grown old", "RECONNECT"))]
+        with Run(address(server), "backoff_first=60 s", "backoff_last=60 s") as run:
+            run.command("send 1")
+            run.command("flush 20000")
+            run.wait_log(f'"{address(server)}" asks for a new connection: grown old; in [01]\\.\\d s', INFO)
+            run.command("send 1")
+            run.command("flush 20000")
+            equal([text for level, text in run.log if level != INFO], [], "warnings")
+            equal((len(server.attempts), server.stored()), (2, sent(2)), "attempts, and what is stored")
 
 
 # ---- stopping ----

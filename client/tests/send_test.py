@@ -20,6 +20,7 @@ import time
 
 import grpc
 
+from certificates import certificates, server_credentials
 from publish_server import Behaviour, End, Server, messages
 from run_tool import PATIENCE, equal, holds, run_tests, test, wait_until
 
@@ -532,6 +533,61 @@ def bench_drains_what_a_buffer_holds():
         equal([drain.returncode, result["found"], result["records"], result["unacknowledged"]], [0, 2000, 0, 0], drain.stderr)
         holds(result["records_per_s"] > 0, result)
         equal(len(server.stored()), 2000, "stored")
+
+
+@test
+def role_and_tls_are_options_of_each_command_that_sends():
+    with tempfile.TemporaryDirectory() as directory:
+        certificates(directory)
+        basic = "Basic " + base64.b64encode(b"meter:secret").decode()
+        with Server(credentials=server_credentials(directory, wants_client=True), password=basic) as server:
+            tls = ("--tls", f"--tls-ca={directory}/ca.pem", f"--tls-cert={directory}/device.pem", f"--tls-key={directory}/device.key",
+                   "--tls-name=db.test")
+            for environment in ({"SLUICE_PASSWORD": "secret"}, {"PGPASSWORD": "secret"}):
+                run = send(server.port, ndjson(objects(2)), *tls, "--user=meter", env=environment)
+                equal(run.status, 0, run.err)
+            run = send(server.port, ndjson(objects(1)), *tls, "-Umeter", env={"SLUICE_PASSWORD": "wrong"})
+            equal(run.status, 4, run.err)
+            holds("the server refuses: " in run.err and "login failed: wrong password" in run.err, run.err)
+            holds(f" --tls --server '127.0.0.1:{server.port}' --user 'meter' --tls-ca '{directory}/ca.pem' --tls-cert " in run.err,
+                  f"the command that sends the rest: {run.err}")
+            run = send(server.port, b"", *tls, "--no-tls")
+            equal(run.status, 1, run.err)
+            holds('options "tls_ca", "tls_cert" and "tls_name" need "tls" to be on' in run.err, run.err)
+            bench = subprocess.run([SLUICE, "bench", f"--server=127.0.0.1:{server.port}", "--user=meter", *tls, "--records=100"],
+                                   capture_output=True, text=True, timeout=PATIENCE, check=False,
+                                   env={**os.environ, "TMPDIR": TEMPORARY.name, "SLUICE_PASSWORD": "secret"})
+            equal(bench.returncode, 0, bench.stderr)
+            equal(len(server.stored()), 104, "what is stored")
+
+
+@test
+def a_target_string_may_be_the_server_and_options_change_what_it_says():
+    with Server(password="Basic " + base64.b64encode(b"meter:secret").decode()) as server:
+        def run(*arguments, **environment):
+            return subprocess.run([SLUICE, "send", "--quiet", *arguments], input=ndjson(objects(1)), capture_output=True, timeout=PATIENCE,
+                                  check=False, env={**os.environ, "TMPDIR": TEMPORARY.name, **environment})
+
+        for arguments, environment in (
+                ([], {"SLUICE_SERVER": f"sluice://meter:secret@127.0.0.1:{server.port}/readings"}),
+                ([], {"SLUICE_SERVER": f"sluice://meter:old@127.0.0.1:{server.port}/readings", "SLUICE_PASSWORD": "secret"}),
+                ([f"--server=sluice://meter@127.0.0.1:{server.port}/readings"], {"SLUICE_SERVER": "db1", "SLUICE_PASSWORD": "secret"}),
+                ([f"--server=sluice://x@127.0.0.1:{server.port}/other", "--user=meter", "--stream=readings"], {"SLUICE_PASSWORD": "secret"}),
+                ([f"--server=sluice://x@127.0.0.1:{server.port}/other", "--set=user=meter", "--set=stream=readings"], {"PGPASSWORD": "secret"})):
+            done = run(*arguments, **environment)
+            equal((done.returncode, done.stderr), (0, b""), arguments)
+        equal({opened.stream for opened in server.opens}, {"readings"}, "streams")
+        equal(run("--server=sluice://h?tls=maybe").returncode, 1, "a bad one")
+
+
+@test
+def a_password_is_not_taken_from_the_command_line():
+    for argument in ("--set=password=secret", "--server=sluice://u:secret@127.0.0.1:1", "--set=server=sluice://u:secret@127.0.0.1:1"):
+        for command in ("send", "bench"):
+            run = tool(command, argument)
+            equal((run.returncode, run.stdout), (1, ""), argument)
+            equal(run.stderr, f"sluice {command}: a password is not given on the command line, which others can see: "
+                              "use $SLUICE_PASSWORD, or a password file (~/.pgpass)\n", argument)
 
 
 run_tests(sys.argv[2:])

@@ -59,7 +59,7 @@ test_descriptions(void)
 			(*about.range != '\0') == (strcmp(about.type, "number") == 0 || strcmp(about.type, "size") == 0 ||
 									   strcmp(about.type, "duration") == 0);
 	}
-	ok(n == 39, "39 options");
+	ok(n == 40, "40 options");
 	ok(defaults, "every default is a value of its option");
 	ok(told, "every option has a type, a sentence, an owner, and a range where it is a quantity");
 	ok(!sluice_options_describe(n, &about) && !sluice_options_describe(SIZE_MAX, &about), "and there are no more");
@@ -192,6 +192,79 @@ test_mistakes(void)
 	ok(is_mistake((const char *const[]) {"buffer", "b", "window_bytes", "1 kB", NULL}, "less than \"batch_bytes\""), "window");
 }
 
+/* ---- target strings ---- */
+
+static bool
+becomes(const char *target, const char *const *pairs)
+{
+	sluice_options *options = sluice_options_create();
+	bool		good = sluice_options_set(options, "server", target) == SLUICE_OK;
+
+	if (!good)
+		printf("# %s\n", sluice_options_message(options));
+	for (; good && pairs[0] != NULL; pairs += 2)
+	{
+		const char *value = sluice_options_get(options, pairs[0]);
+
+		good = strcmp(value, pairs[1]) == 0;
+		if (!good)
+			printf("# %s is \"%s\"\n", pairs[0], value);
+	}
+	sluice_options_free(options);
+	return good;
+}
+
+static bool
+is_refused(const char *target, const char *expected)
+{
+	sluice_options *options = options_of((const char *const[]) {"server", "before:1", "user", "before", NULL});
+	bool		good = sluice_options_set(options, "server", target) == SLUICE_ERROR_OPTION &&
+		strcmp(sluice_options_message(options), expected) == 0 &&
+		strcmp(sluice_options_get(options, "server"), "before:1") == 0 && strcmp(sluice_options_get(options, "user"), "before") == 0;
+
+	if (!good)
+		printf("# got \"%s\"\n", sluice_options_message(options));
+	sluice_options_free(options);
+	return good;
+}
+
+static void
+test_targets(void)
+{
+	sluice_options *options;
+
+	ok(becomes("sluice://db1", (const char *const[]) {"server", "db1", "user", "", "password", "", "stream", "", "tls", "off", NULL}),
+	   "a target string with a host alone");
+	ok(becomes("sluice://meter:s%3acr%40t@db1:50051,[::1]:5,db2/read%2fings%C3%A4?tls=on&tls_ca=/etc/a%26b&linger=2%20ms",
+			   (const char *const[]) {"server", "db1:50051,[::1]:5,db2", "user", "meter", "password", "s:cr@t",
+									  "stream", "read/ings\xC3\xA4", "tls", "on", "tls_ca", "/etc/a&b", "linger", "2 ms", NULL}),
+	   "with everything");
+	ok(becomes("SLUICE:///readings", (const char *const[]) {"server", "localhost:50051", "stream", "readings", NULL}), "without a host");
+	ok(becomes("sluice://unix:%2Frun%2Fsluice.sock/r", (const char *const[]) {"server", "unix:/run/sluice.sock", "stream", "r", NULL}),
+	   "with a unix socket");
+	ok(becomes("sluice://?user=a&password=b", (const char *const[]) {"server", "localhost:50051", "user", "a", "password", "b", NULL}),
+	   "with the user as a parameter");
+
+	options = options_of((const char *const[]) {"stream", "x", "linger", "5 ms", "user", "a",
+												"server", "sluice://b@h?linger=6%20ms", "user", "c", NULL});
+	ok(strcmp(sluice_options_get(options, "stream"), "x") == 0 && strcmp(sluice_options_get(options, "linger"), "6 ms") == 0 &&
+	   strcmp(sluice_options_get(options, "user"), "c") == 0, "what it does not name stays, and what is set later counts");
+	sluice_options_free(options);
+
+	ok(is_refused("sluice://meter:se/cr@t@db", "the target string has an @ behind the hosts: write it %40, and / and ? in a user or password %2F and %3F"),
+	   "a raw slash in a password: no part of it is shown");
+	ok(is_refused("sluice://h/a/b", "the target string has more than the name of a stream behind the hosts: a / in it is written %2F"), "two segments");
+	ok(is_refused("sluice://:pw@h", "the target string has no user in front of the @"), "a password alone");
+	ok(is_refused("sluice://h?tls", "the target string has a parameter that is not OPTION=VALUE"), "no value");
+	ok(is_refused("sluice://h?tls=on&tls=on", "the target string names an option twice"), "twice");
+	ok(is_refused("sluice://u@h?user=u", "the target string names an option twice"), "twice, in two ways");
+	ok(is_refused("sluice://h?buffer=/x", "the target string has a parameter \"server\" or \"buffer\", which it cannot set"), "a buffer");
+	ok(is_refused("sluice://u:%4@h", "the target string has a % without two hexadecimal digits behind it"), "half an escape");
+	ok(is_refused("sluice://u:%00@h", "the target string has a %00, which no value may have"), "a zero");
+	ok(is_refused("sluice://h?nothing=1", "there is no option \"nothing\""), "no such option");
+	ok(is_refused("sluice://h?tls=perhaps", "invalid value for option \"tls\": \"perhaps\" (it takes off|on)"), "no such value");
+}
+
 static void
 test_errors(void)
 {
@@ -211,6 +284,7 @@ main(void)
 	test_consumer();
 	test_refusals();
 	test_mistakes();
+	test_targets();
 	test_errors();
 	return done_testing();
 }

@@ -273,6 +273,7 @@ class Server(GrpcServer):
     # ---- calls ----
 
     def unsubscribe(self, request, context):
+        self.check_password(context)
         with self.changed:
             subscription = self.subscriptions.get(request.subscription)
             for call in self.calls:

@@ -21,6 +21,7 @@ import time
 
 import grpc
 
+from certificates import certificates, server_credentials
 from grpc_server import End
 from run_tool import PATIENCE, equal, holds, run_tests, test, wait_until
 from subscribe_server import Behaviour, Server, messages
@@ -344,6 +345,31 @@ def refusals_and_ends_have_their_status():
             run = subscribe(server.port, "--subscription=s")
             equal(run.status, status, run.err)
             holds(re.search(text, run.err.splitlines()[-1]), run.err)
+
+
+@test
+def role_and_tls_are_options_of_subscribe_and_unsubscribe():
+    with tempfile.TemporaryDirectory() as directory:
+        certificates(directory)
+        path = f"{directory}/passwords"
+        with Server(table(3), credentials=server_credentials(directory), password="Basic bWV0ZXI6c2VjcmV0") as server:
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"127.0.0.1:{server.port}:sluice:meter:secret\n")
+            os.chmod(path, 0o600)
+
+            def run(command, *arguments, **environment):
+                done = subprocess.run([SLUICE, command, f"--server=127.0.0.1:{server.port}", "--user=meter", "--tls",
+                                       f"--tls-ca={directory}/ca.pem", "--tls-name=db.test", *arguments], stdin=subprocess.DEVNULL,
+                                      capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, **environment})
+                return done.returncode, done.stderr
+            equal(run("subscribe", "-q", "--subscription=s", "--count=3", PGPASSFILE=path), (0, ""), "subscribe")
+            equal(run("unsubscribe", "s", PGPASSFILE=path), (0, ""), "unsubscribe")
+            os.chmod(path, 0o644)
+            code, told = run("unsubscribe", "s", PGPASSFILE=path)
+            equal(code, 4, "refused")
+            holds(f'sluice: password file "{path}" is not used: others have access to it' in told, told)
+            holds("sluice: login failed: wrong password (no password was found)" in told, told)
+            equal(run("subscribe", "--subscription=s", "--set=password=secret")[0], 1, "a password on the command line")
 
 
 @test
