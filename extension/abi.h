@@ -15,7 +15,7 @@
 
 #include "postgres.h"
 
-#define SLUICE_ABI 3
+#define SLUICE_ABI 4
 
 extern PGDLLEXPORT int sluice_abi(void);
 

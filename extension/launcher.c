@@ -37,6 +37,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "postmaster/postmaster.h"
 #include "settings.h"
 #include "shared.h"
 #include "storage/ipc.h"
@@ -76,6 +77,10 @@ typedef struct Fixed
 	int			max_calls;
 	int			keepalive_time;
 	int			keepalive_timeout;
+	int			max_connection_age;
+	int			max_connection_idle;
+	int			max_calls_per_connection;
+	int			authentication_timeout;
 } Fixed;
 
 static Worker workers[SLUICE_MAX_WORKERS];
@@ -120,6 +125,10 @@ fixed_remember(void)
 	fixed.max_calls = sluice_max_calls;
 	fixed.keepalive_time = sluice_keepalive_time;
 	fixed.keepalive_timeout = sluice_keepalive_timeout;
+	fixed.max_connection_age = sluice_max_connection_age;
+	fixed.max_connection_idle = sluice_max_connection_idle;
+	fixed.max_calls_per_connection = sluice_max_calls_per_connection;
+	fixed.authentication_timeout = AuthenticationTimeout;
 }
 
 static bool
@@ -133,7 +142,11 @@ fixed_changed(void)
 		fixed.worker_memory != sluice_worker_memory ||
 		fixed.max_calls != sluice_max_calls ||
 		fixed.keepalive_time != sluice_keepalive_time ||
-		fixed.keepalive_timeout != sluice_keepalive_timeout;
+		fixed.keepalive_timeout != sluice_keepalive_timeout ||
+		fixed.max_connection_age != sluice_max_connection_age ||
+		fixed.max_connection_idle != sluice_max_connection_idle ||
+		fixed.max_calls_per_connection != sluice_max_calls_per_connection ||
+		fixed.authentication_timeout != AuthenticationTimeout;
 }
 
 /* No delays: what made workers fail may be mended. */

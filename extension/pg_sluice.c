@@ -11,6 +11,7 @@
 
 #include "abi.h"
 #include "active.h"
+#include "buckets.h"
 #include "connections.h"
 #include "fmgr.h"
 #include "launcher.h"
@@ -32,6 +33,7 @@ _PG_init(void)
 	sluice_shared_install();
 	sluice_connections_install();
 	sluice_active_install();
+	sluice_buckets_install();
 	sluice_watch_install();
 	sluice_launcher_register();
 }

@@ -27,6 +27,10 @@ typedef struct SluiceNetworkSettings
 	int			max_calls;			/* open calls of this worker */
 	int			keepalive_time_ms;
 	int			keepalive_timeout_ms;
+	int			max_calls_per_connection;
+	int			max_connection_age_ms;	/* 0: no limit */
+	int			max_connection_idle_ms; /* 0: no limit */
+	int			opening_timeout_ms; /* for the first message of a call, and for a handshake */
 	SluiceConnectionSlot *connections;	/* SLUICE_CONNECTIONS, where calls are shown; or NULL */
 } SluiceNetworkSettings;
 
