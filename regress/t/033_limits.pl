@@ -240,6 +240,13 @@ subtest 'the age of a connection' => sub {
 	$rows = $subscriber->collect('s', 8, ack => 1);
 	is($rows->{offsets}[0], 4, 'the consumer goes on at its position') or diag(explain($rows));
 
+	my $calls = "FROM sluice.stat_connections WHERE method = 'IngestData'";
+	ok($two->wait_sql("SELECT count(*) $calls", 4, 60), 'four senders are there');
+	foreach my $age (1, 2)
+	{
+		my $last = $two->sql("SELECT max(connected_at) $calls");
+		ok($two->wait_sql("SELECT count(*) $calls AND connected_at > '$last'", 4, 60), 'all have come again');
+	}
 	ok($two->wait_sql('SELECT count(*) FROM sluice.stat_workers WHERE records_received > 0', 2, 60), 'both workers have had records');
 	$_->{run}->signal('TERM') foreach @senders;
 	my $sent = 0;
@@ -247,7 +254,7 @@ subtest 'the age of a connection' => sub {
 	{
 		my $report = $two->send_finish($sender);
 		$sent += $report->{records};
-		cmp_ok($report->{endings}{UNAVAILABLE} // 0, '>=', 1, "$sender->{name} was asked to connect again");
+		cmp_ok($report->{endings}{UNAVAILABLE} // 0, '>=', 2, "$sender->{name} was asked to connect again");
 		is($report->{unacknowledged} + $report->{contradicted} + $report->{unknown}, 0, '... and all is answered');
 	}
 	is($two->sql('SELECT count(*), count(DISTINCT device_id) FROM aged'), "$sent|$sent", 'nothing is lost or doubled');
