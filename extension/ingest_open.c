@@ -17,11 +17,13 @@
 #include "access.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "buckets.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
 #include "epoch.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "producers.h"
 #include "standbys.h"
 #include "stream.h"
@@ -254,6 +256,7 @@ open_stream(SluiceSender *sender, SluiceRefusal *refusal)
 	sender->stream_id = id = stream->id;
 	if (OidIsValid(sender->role) && !may_insert(stream, sender->role, refusal))
 		return SLUICE_OPEN_REFUSED;
+	sluice_buckets_open(sender, MyDatabaseId, id, stream->rate, stream->burst);
 	if (!sender->sequenced)
 		return SLUICE_OPEN_DONE;
 	/* While we have the lock the stream is not dropped; it may have been just before. */

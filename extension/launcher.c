@@ -37,6 +37,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "postmaster/postmaster.h"
 #include "settings.h"
 #include "shared.h"
 #include "storage/ipc.h"
@@ -79,6 +80,10 @@ typedef struct Fixed
 	int			keepalive_timeout;
 	SluiceTransport transport;
 	char	   *ciphers;		/* of the transport */
+	int			max_connection_age;
+	int			max_connection_idle;
+	int			max_calls_per_connection;
+	int			authentication_timeout;
 } Fixed;
 
 static Worker workers[SLUICE_MAX_WORKERS];
@@ -125,6 +130,10 @@ fixed_remember(void)
 	fixed.max_calls = sluice_max_calls;
 	fixed.keepalive_time = sluice_keepalive_time;
 	fixed.keepalive_timeout = sluice_keepalive_timeout;
+	fixed.max_connection_age = sluice_max_connection_age;
+	fixed.max_connection_idle = sluice_max_connection_idle;
+	fixed.max_calls_per_connection = sluice_max_calls_per_connection;
+	fixed.authentication_timeout = AuthenticationTimeout;
 	sluice_transport_get(&fixed.transport);
 	fixed.ciphers = MemoryContextStrdup(TopMemoryContext, fixed.transport.ciphers);
 }
@@ -155,6 +164,10 @@ fixed_changed(void)
 		fixed.max_calls != sluice_max_calls ||
 		fixed.keepalive_time != sluice_keepalive_time ||
 		fixed.keepalive_timeout != sluice_keepalive_timeout ||
+		fixed.max_connection_age != sluice_max_connection_age ||
+		fixed.max_connection_idle != sluice_max_connection_idle ||
+		fixed.max_calls_per_connection != sluice_max_calls_per_connection ||
+		fixed.authentication_timeout != AuthenticationTimeout ||
 		transport_changed();
 }
 

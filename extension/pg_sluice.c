@@ -11,6 +11,7 @@
 
 #include "abi.h"
 #include "active.h"
+#include "buckets.h"
 #include "connections.h"
 #include "fmgr.h"
 #include "launcher.h"
@@ -36,6 +37,7 @@ _PG_init(void)
 	sluice_transport_status_install();
 	sluice_active_install();
 	sluice_quotas_install();
+	sluice_buckets_install();
 	sluice_watch_install();
 	sluice_launcher_register();
 }

@@ -87,6 +87,15 @@ typedef struct SluiceProducer
 	uint16_t	offset;			/* 0: nowhere yet */
 } SluiceProducer;
 
+/* The token buckets that a call takes from; see bucket.h. */
+typedef enum SluiceBucketOf
+{
+	SLUICE_BUCKET_STREAM,
+	SLUICE_BUCKET_ADDRESS
+} SluiceBucketOf;
+
+#define SLUICE_SENDER_BUCKETS (SLUICE_BUCKET_ADDRESS + 1)
+
 /* What the records of one call share.  Owned by the network thread, which keeps it while a record points to it. */
 typedef struct SluiceSender
 {
@@ -94,6 +103,7 @@ typedef struct SluiceSender
 	char	   *address;		/* of the client: "127.0.0.1:4711", "unix:" */
 	int32_t		stream_id;		/* the main thread's: resolved by SLUICE_OPEN */
 	bool		sequenced;		/* its records have sequences: producer says whose */
+	struct SluiceBucket *buckets[SLUICE_SENDER_BUCKETS];	/* in shared memory: set by SLUICE_OPEN; NULL: no limit */
 	SluiceProducer producer;
 	SluiceOpening *opening;		/* while SLUICE_OPEN is under way; sequenced only */
 	struct SluiceWish *wish;	/* of a consumer: what it asked for */

@@ -11,6 +11,7 @@
 
 #include <limits.h>
 
+#include "bucket.h"
 #include "utils/guc.h"
 
 char	   *sluice_database;
@@ -29,6 +30,13 @@ int			sluice_max_calls;
 int			sluice_max_attempts;
 int			sluice_keepalive_time;
 int			sluice_keepalive_timeout;
+int			sluice_stream_rate;
+int			sluice_stream_burst;
+int			sluice_address_rate;
+int			sluice_address_burst;
+int			sluice_max_connection_age;
+int			sluice_max_connection_idle;
+int			sluice_max_calls_per_connection;
 int			sluice_ssl;
 int			sluice_ssl_min_protocol_version;
 char	   *sluice_ssl_cert_file;
@@ -146,6 +154,27 @@ static const IntegerSetting integer_settings[] = {
 	{"sluice.keepalive_timeout", "Sets how long a client may take to answer a keepalive ping.",
 		NULL,
 	&sluice_keepalive_timeout, 5000, 100, INT_MAX, GUC_UNIT_MS},
+	{"sluice.stream_rate", "Sets how many records a second all senders of a stream may send together.",
+		"0 sets no limit. Beyond it calls are held. A stream may have a rate of its own.",
+	&sluice_stream_rate, 0, 0, SLUICE_BUCKET_RATE_MAX, 0},
+	{"sluice.stream_burst", "Sets how many records of a stream may come at once, after a time with fewer.",
+		"0 sets as many as in a second.",
+	&sluice_stream_burst, 0, 0, INT_MAX, 0},
+	{"sluice.address_rate", "Sets how many records a second the clients at one address may send together.",
+		"0 sets no limit. Beyond it calls are held.",
+	&sluice_address_rate, 0, 0, SLUICE_BUCKET_RATE_MAX, 0},
+	{"sluice.address_burst", "Sets how many records of one address may come at once, after a time with fewer.",
+		"0 sets as many as in a second.",
+	&sluice_address_burst, 0, 0, INT_MAX, 0},
+	{"sluice.max_connection_age", "Sets how long a connection and its calls last before the client is asked to connect again.",
+		"0 sets no limit. With several workers, clients so spread over all of them.",
+	&sluice_max_connection_age, 0, 0, INT_MAX / 2000, GUC_UNIT_S},
+	{"sluice.max_connection_idle", "Sets how long a connection without calls is kept.",
+		"0 keeps it for ever.",
+	&sluice_max_connection_idle, 10 * 60, 0, INT_MAX / 1000, GUC_UNIT_S},
+	{"sluice.max_calls_per_connection", "Sets how many calls a client may have open on one connection.",
+		"More calls wait in the client.",
+	&sluice_max_calls_per_connection, 1000, 1, 1000000, 0},
 };
 
 void

@@ -23,6 +23,13 @@ extern PGDLLEXPORT int sluice_max_calls;			/* SIGHUP: the workers restart */
 extern PGDLLEXPORT int sluice_max_attempts;			/* SIGHUP */
 extern PGDLLEXPORT int sluice_keepalive_time;		/* SIGHUP, ms: the workers restart */
 extern PGDLLEXPORT int sluice_keepalive_timeout;	/* SIGHUP, ms: the workers restart */
+extern PGDLLEXPORT int sluice_stream_rate;			/* SIGHUP, records a second; 0: no limit */
+extern PGDLLEXPORT int sluice_stream_burst;			/* SIGHUP, records; 0: a second's worth */
+extern PGDLLEXPORT int sluice_address_rate;			/* SIGHUP, as of streams */
+extern PGDLLEXPORT int sluice_address_burst;		/* SIGHUP */
+extern PGDLLEXPORT int sluice_max_connection_age;	/* SIGHUP, s: the workers restart; 0: no limit */
+extern PGDLLEXPORT int sluice_max_connection_idle;	/* SIGHUP, s: the workers restart; 0: no limit */
+extern PGDLLEXPORT int sluice_max_calls_per_connection; /* SIGHUP: the workers restart */
 
 /* The TLS of the gRPC port: transport.h tells what they come to. */
 extern int	sluice_ssl;							/* SIGHUP: the workers restart; SluiceSsl */

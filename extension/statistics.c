@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "buckets.h"
 #include "commands/dbcommands.h"
 #include "connections.h"
 #include "fmgr.h"
@@ -47,6 +48,16 @@ counter_datum(const pg_atomic_uint64 *counter)
 	return Int64GetDatum((int64) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, counter)));
 }
 
+static Datum
+interval_datum(int64 microseconds)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	/* Half of the range: an interval of the whole one cannot be printed or negated. */
+	interval->time = Max(Min(microseconds, PG_INT64_MAX / 2), -(PG_INT64_MAX / 2));
+	return IntervalPGetDatum(interval);
+}
+
 enum
 {
 	STREAM_ID,
@@ -63,6 +74,8 @@ enum
 	STREAM_MESSAGE,
 	STREAM_HOLD_SINCE,
 	STREAM_LAST_COMMIT,
+	STREAM_THROTTLED,
+	STREAM_THROTTLED_TIME,
 	STREAM_COLUMNS
 };
 
@@ -71,6 +84,7 @@ stream_row(const SluiceStreamStatus *status, Datum *values, bool *nulls)
 {
 	const SluiceStreamCounters *counters = status->counters;
 	TimestampTz last_commit = (TimestampTz) DatumGetInt64(counter_datum(&counters->last_commit));
+	SluiceBucketStatus bucket = {0};
 	bool		held = status->hold > SLUICE_HOLD_NONE && status->hold < lengthof(hold_names);
 
 	memset(nulls, 0, STREAM_COLUMNS * sizeof(bool));
@@ -98,6 +112,9 @@ stream_row(const SluiceStreamStatus *status, Datum *values, bool *nulls)
 
 	nulls[STREAM_LAST_COMMIT] = last_commit == 0;
 	values[STREAM_LAST_COMMIT] = TimestampTzGetDatum(last_commit);
+	(void) sluice_buckets_status(MyDatabaseId, status->stream_id, &bucket);
+	values[STREAM_THROTTLED] = Int64GetDatum((int64) bucket.pauses);
+	values[STREAM_THROTTLED_TIME] = interval_datum((int64) bucket.paused_us);
 }
 
 Datum
@@ -205,16 +222,6 @@ static Datum
 clipped_datum(uint64 value)
 {
 	return Int64GetDatum((int64) Min(value, (uint64) PG_INT64_MAX));
-}
-
-static Datum
-interval_datum(int64 microseconds)
-{
-	Interval   *interval = palloc0(sizeof(Interval));
-
-	/* Half of the range: an interval of the whole one cannot be printed or negated. */
-	interval->time = Max(Min(microseconds, PG_INT64_MAX / 2), -(PG_INT64_MAX / 2));
-	return IntervalPGetDatum(interval);
 }
 
 static Datum

@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xlog.h"
+#include "buckets.h"
 #include "catalog.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -44,6 +45,7 @@ typedef struct StreamEntry
 static HTAB *stream_cache = NULL;
 static Oid	streams_relid = InvalidOid; /* valid while the cache holds anything */
 static bool stale = true;
+static uint64 changes = 0;
 static List *graveyard = NIL;	/* contexts that somebody may still point into */
 
 extern PGDLLEXPORT Datum sluice_streams_changed(PG_FUNCTION_ARGS);
@@ -54,7 +56,16 @@ static void
 streams_invalidate(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == streams_relid)
+	{
 		stale = true;
+		changes++;
+	}
+}
+
+uint64
+sluice_stream_changes(void)
+{
+	return changes;
 }
 
 void
@@ -222,6 +233,16 @@ unknown_of(const char *name)
 		strcmp(name, "overflow") == 0 ? SLUICE_UNKNOWN_OVERFLOW : SLUICE_UNKNOWN_REJECT;
 }
 
+/* A limit; NULL is the setting's. */
+static int32
+attribute_limit(HeapTuple tuple, Relation rel, const char *column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attribute_number(rel, column), RelationGetDescr(rel), &isnull);
+
+	return isnull ? SLUICE_BUCKETS_DEFAULT : DatumGetInt32(value);
+}
+
 static char *
 attribute_name(HeapTuple tuple, Relation rel, const char *column)
 {
@@ -253,6 +274,8 @@ load_stream(HeapTuple tuple, Relation rel)
 	stream->overflow_column = attribute_name(tuple, rel, "overflow_column");
 	stream->allow_foreign = DatumGetBool(VALUE("allow_foreign"));
 	stream->dead_letter_conflicts = strcmp(TEXT("key_conflict"), "dead_letter") == 0;
+	stream->rate = attribute_limit(tuple, rel, "rate");
+	stream->burst = attribute_limit(tuple, rel, "burst");
 	stream->held_reason = TEXT("held_reason");
 	if (stream->format == SLUICE_FORMAT_PROTOBUF)
 		load_descriptor(stream, VALUE("descriptor_set"));

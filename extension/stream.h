@@ -47,6 +47,8 @@ typedef struct SluiceStream
 	char	   *envelope[SLUICE_ENVELOPE_ITEMS];	/* columns, or NULL */
 	bool		allow_foreign;
 	bool		dead_letter_conflicts;	/* key_conflict = 'dead_letter' */
+	int32		rate;			/* records a second, 0: no limit; SLUICE_BUCKETS_DEFAULT: the setting's */
+	int32		burst;			/* records, 0: a second's worth; SLUICE_BUCKETS_DEFAULT: the setting's */
 	char	   *held_reason;	/* or NULL */
 	bool		restored;		/* from a dump, and not resumed since: what belongs to it may still be on its way */
 	struct SluiceTarget *bound; /* see target.h; NULL until then */
@@ -61,6 +63,9 @@ extern PGDLLEXPORT SluiceStream *sluice_stream_by_name(const char *name);
 
 /* The same; an error where there is none. */
 extern SluiceStream *sluice_stream_get(const char *name);
+
+/* How often streams have changed, as this session has noticed. */
+extern uint64 sluice_stream_changes(void);
 
 /* Free a context at the next sweep: something may still point into it. */
 extern void sluice_stream_bury(MemoryContext context);

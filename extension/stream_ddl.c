@@ -13,6 +13,8 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "batch.h"
+#include "bucket.h"
+#include "buckets.h"
 #include "catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -71,11 +73,14 @@ enum
 	ARG_IS_DEFAULT,
 	ARG_ALLOW_FOREIGN,
 	ARG_KEY_CONFLICT,
+	ARG_RATE,
+	ARG_BURST,
 	NARGS
 };
 
 static const Oid argument_types[NARGS] = {
-	TEXTOID, REGCLASSOID, TEXTOID, TEXTOID, BYTEAOID, INTERVALOID, NAMEOID, TEXTOID, NAMEOID, JSONBOID, BOOLOID, BOOLOID, TEXTOID
+	TEXTOID, REGCLASSOID, TEXTOID, TEXTOID, BYTEAOID, INTERVALOID, NAMEOID, TEXTOID, NAMEOID, JSONBOID, BOOLOID, BOOLOID, TEXTOID,
+	INT4OID, INT4OID
 };
 
 typedef struct Settings
@@ -181,6 +186,18 @@ check_window(Datum window)
 }
 
 static void
+check_limit(const Settings *settings, int argument, const char *setting, int max)
+{
+	int32		value = given(settings, argument) ? DatumGetInt32(settings->values[argument]) : SLUICE_BUCKETS_DEFAULT;
+
+	if (value < SLUICE_BUCKETS_DEFAULT || value > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for %s: %d", setting, value),
+				 errhint("It is a number of records from 0 to %d; -1 means what sluice.stream_%s says.", max, setting)));
+}
+
+static void
 check_arguments(const Settings *settings)
 {
 	if (text_of(settings, ARG_NAME)[0] == '\0')
@@ -190,6 +207,8 @@ check_arguments(const Settings *settings)
 	check_choice(settings, ARG_PAYLOAD_FORMAT, "payload_format", "protobuf", "json", "bytes");
 	check_choice(settings, ARG_UNKNOWN_FIELDS, "unknown_fields", "reject", "ignore", "overflow");
 	check_choice(settings, ARG_KEY_CONFLICT, "key_conflict", "duplicate", "dead_letter", NULL);
+	check_limit(settings, ARG_RATE, "rate", SLUICE_BUCKET_RATE_MAX);
+	check_limit(settings, ARG_BURST, "burst", PG_INT32_MAX);
 	if (given(settings, ARG_IDEMPOTENCY_WINDOW))
 		check_window(settings->values[ARG_IDEMPOTENCY_WINDOW]);
 	if (given(settings, ARG_ENVELOPE_COLUMNS))
@@ -342,9 +361,10 @@ insert_stream(Settings *settings)
 	types[NARGS + 1] = REGROLEOID;
 	(void) sluice_catalog_execute("INSERT INTO sluice.streams (name, target, payload_format, message_type, descriptor_set, "
 								  "idempotency_window, offset_column, unknown_fields, overflow_column, envelope_columns, "
-								  "is_default, allow_foreign, key_conflict, home, owner) "
+								  "is_default, allow_foreign, key_conflict, rate, burst, home, owner) "
 								  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, COALESCE($10, '{}'), "
-								  "COALESCE($11, NOT EXISTS (SELECT FROM sluice.streams)), $12, $13, $14, $15) RETURNING id",
+								  "COALESCE($11, NOT EXISTS (SELECT FROM sluice.streams)), $12, $13, "
+								  "NULLIF($14, -1), NULLIF($15, -1), $16, $17) RETURNING id",
 								  NARGS + 2, types, settings->values, settings->nulls, SPI_OK_INSERT_RETURNING);
 	return DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
@@ -437,7 +457,9 @@ sluice_alter_stream(PG_FUNCTION_ARGS)
 								  "overflow_column = CASE WHEN $9 IS NOT NULL THEN $9 WHEN COALESCE($8, 'overflow') = 'overflow' THEN s.overflow_column END, "
 								  "envelope_columns = COALESCE($10, s.envelope_columns), "
 								  "is_default = COALESCE($11, s.is_default), allow_foreign = COALESCE($12, s.allow_foreign), "
-								  "key_conflict = COALESCE($13, s.key_conflict) WHERE id = $14 AND name = $1",
+								  "key_conflict = COALESCE($13, s.key_conflict), "
+								  "rate = NULLIF(COALESCE($14, s.rate), -1), burst = NULLIF(COALESCE($15, s.burst), -1) "
+								  "WHERE id = $16 AND name = $1",
 								  NARGS + 1, types, settings.values, settings.nulls, SPI_OK_UPDATE);
 	bind_now(id);
 	check_offset_column(id);

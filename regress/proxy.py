@@ -16,6 +16,7 @@ line printed has the ports that it listens on.
   after N up|down  reset on both sides after N more bytes to the server, to the client
   delay MS         forward every byte that late
   upstream PORT    new connections go to this port
+  source ADDRESS   and come from this address
   status           what there is: connections now, attempts, bytes up, bytes down
   attempts FILE    write the time (CLOCK_MONOTONIC) of each connection attempt, one a line
 
@@ -83,6 +84,7 @@ class Proxy:
     def __init__(self, ports, upstream):
         self.selector = selectors.DefaultSelector()
         self.upstream = upstream
+        self.source = None
         self.listeners = {}
         self.ports = []
         self.connections = set()
@@ -117,6 +119,8 @@ class Proxy:
             server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             server.setblocking(False)
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.source:
+                server.bind((self.source, 0))
             server.connect_ex(("127.0.0.1", self.upstream))
             connection = Connection(client, server)
             self.connections.add(connection)
@@ -301,6 +305,9 @@ class Proxy:
 
     def do_upstream(self, port):
         self.upstream = int(port)
+
+    def do_source(self, address):
+        self.source = address
 
     def do_status(self):
         return "%d %d %d %d" % (len(self.connections), len(self.attempts), *self.moved)

@@ -13,7 +13,7 @@ Steps
   {"do": "again", "call": NAME, "open": {...}}
         send one more Open
   {"do": "call", "call": NAME, "address": A}
-        begin a call and send nothing
+        begin a call and send nothing; "method": of another one; "beside": on the connection of another call
   {"do": "batch", "call": NAME, "records": [[SEQUENCE, PAYLOAD, KEY], ...], "gaps": [[FROM, TO, REASON], ...]}
         instead of records: "from", "to", and PAYLOAD and KEY as Python formats of the sequence;
         "by": N makes batches of N records of them
@@ -38,7 +38,7 @@ import grpc
 
 from client import CHANNEL_OPTIONS, generate
 
-PUBLISH = "/sluice.v1.SluiceService/Publish"
+SERVICE = "/sluice.v1.SluiceService/"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 generate(os.path.join(HERE, "..", "proto"),
@@ -67,11 +67,11 @@ def response_event(response):
 class Call:
     """One call on a connection of its own; what comes in is kept until it is read."""
 
-    def __init__(self, address):
-        self.channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+    def __init__(self, channel, method):
+        self.channel = channel
         self.requests = queue.Queue()
         self.events = queue.Queue()
-        stub = self.channel.stream_stream(PUBLISH, request_serializer=None,
+        stub = self.channel.stream_stream(SERVICE + method, request_serializer=None,
                                           response_deserializer=pb.PublishResponse.FromString)
         self.call = stub(iter(self.requests.get, None), wait_for_ready=True, timeout=300)
         threading.Thread(target=self.receive, daemon=True).start()
@@ -87,6 +87,7 @@ class Call:
         trailers = {key: value for key, value in self.call.trailing_metadata() or ()}
         self.events.put({"status": self.call.code().name, "details": self.call.details(),
                          "reason": trailers.get("sluice-reason", ""),
+                         "retry_ms": int(trailers.get("grpc-retry-pushback-ms", -1)),
                          "last_sequence": int(trailers.get("sluice-last-sequence", -1))})
 
     def send(self, request):
@@ -141,7 +142,11 @@ class Player:
         return self.calls[step["call"]]
 
     def do_call(self, step):
-        self.calls[step["call"]] = Call(step["address"])
+        if "beside" in step:
+            channel = self.calls[step["beside"]].channel
+        else:
+            channel = grpc.insecure_channel(step["address"], options=CHANNEL_OPTIONS)
+        self.calls[step["call"]] = Call(channel, step.get("method", "Publish"))
         return {}
 
     def do_open(self, step):

@@ -33,6 +33,8 @@ CREATE TABLE sluice.streams (
 	is_default boolean NOT NULL,
 	allow_foreign boolean NOT NULL,
 	key_conflict text NOT NULL CHECK (key_conflict IN ('duplicate', 'dead_letter')),
+	rate integer CHECK (rate >= 0),
+	burst integer CHECK (burst >= 0),
 	held_reason text,
 	home text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -46,6 +48,8 @@ COMMENT ON COLUMN sluice.streams.uid IS 'identity of the stream: another stream 
 COMMENT ON COLUMN sluice.streams.owner IS 'the role that called create_stream: records are stored with its privileges, triggers and defaults run as this role';
 COMMENT ON COLUMN sluice.streams.idempotency_window IS 'how long a key is remembered at least; all streams of a database share the longest window of them';
 COMMENT ON COLUMN sluice.streams.envelope_columns IS 'columns filled from the envelope: {"key" | "received_at" | "client_address" | "role" | "producer" | "sequence": "column"}';
+COMMENT ON COLUMN sluice.streams.rate IS 'records a second that all senders of the stream may send together, 0: no limit; NULL: sluice.stream_rate';
+COMMENT ON COLUMN sluice.streams.burst IS 'records that may come at once after a time with fewer, 0: as many as in a second; NULL: sluice.stream_burst';
 COMMENT ON COLUMN sluice.streams.held_reason IS 'why the stream is held: sluice.hold(); NULL: it is not';
 COMMENT ON COLUMN sluice.streams.home IS 'the database that the stream was made or resumed in; elsewhere (restored from a dump) it is held until sluice.resume()';
 
@@ -261,7 +265,7 @@ CREATE FUNCTION sluice.create_stream(name text, target regclass = NULL, payload_
 	message_type text = NULL, descriptor_set bytea = NULL, idempotency_window interval = '24 hours',
 	offset_column name = NULL, unknown_fields text = 'reject', overflow_column name = NULL,
 	envelope_columns jsonb = NULL, is_default boolean = NULL, allow_foreign boolean = false,
-	key_conflict text = 'duplicate')
+	key_conflict text = 'duplicate', rate integer = NULL, burst integer = NULL)
 RETURNS integer AS 'MODULE_PATHNAME', 'sluice_create_stream' LANGUAGE C;
 COMMENT ON FUNCTION sluice.create_stream IS 'bind a stream to a table; makes the table where none is named; returns the id of the stream';
 
@@ -269,9 +273,9 @@ CREATE FUNCTION sluice.alter_stream(name text, target regclass = NULL, payload_f
 	message_type text = NULL, descriptor_set bytea = NULL, idempotency_window interval = NULL,
 	offset_column name = NULL, unknown_fields text = NULL, overflow_column name = NULL,
 	envelope_columns jsonb = NULL, is_default boolean = NULL, allow_foreign boolean = NULL,
-	key_conflict text = NULL)
+	key_conflict text = NULL, rate integer = NULL, burst integer = NULL)
 RETURNS void AS 'MODULE_PATHNAME', 'sluice_alter_stream' LANGUAGE C;
-COMMENT ON FUNCTION sluice.alter_stream IS 'change settings of a stream; NULL leaves a setting as it is';
+COMMENT ON FUNCTION sluice.alter_stream IS 'change settings of a stream; NULL leaves a setting as it is; rate and burst -1 go back to the settings of the server';
 
 CREATE FUNCTION sluice.drop_stream(name text, drop_target boolean = false)
 RETURNS void AS 'MODULE_PATHNAME', 'sluice_drop_stream' LANGUAGE C STRICT;
@@ -341,7 +345,8 @@ COMMENT ON FUNCTION sluice.home IS 'this database, as sluice.streams.home names 
 CREATE FUNCTION sluice.stat_streams(OUT stream integer, OUT received bigint, OUT stored bigint,
 	OUT duplicate bigint, OUT dead_lettered bigint, OUT filtered bigint, OUT key_conflicts bigint,
 	OUT batches bigint, OUT retries bigint, OUT hold text, OUT sqlstate text, OUT message text,
-	OUT hold_since timestamptz, OUT last_commit timestamptz)
+	OUT hold_since timestamptz, OUT last_commit timestamptz, OUT throttled bigint,
+	OUT throttled_time interval)
 RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_streams' LANGUAGE C STRICT;
 
 CREATE FUNCTION sluice.stat_workers(OUT worker integer, OUT pid integer, OUT state text,
@@ -362,7 +367,10 @@ CREATE VIEW sluice.stat_streams AS
 		CASE WHEN s.held_reason IS NOT NULL THEN s.held_reason
 			WHEN s.home <> sluice.home() THEN 'the stream came from another database: sluice.resume() lets it go on'
 			ELSE t.message END AS message,
-		t.hold_since, t.last_commit
+		t.hold_since, t.last_commit,
+		COALESCE(s.rate, pg_catalog.current_setting('sluice.stream_rate', true)::integer, 0) AS rate,
+		COALESCE(t.throttled, 0) AS throttled,
+		COALESCE(t.throttled_time, interval '0') AS throttled_time
 	FROM sluice.streams s LEFT JOIN sluice.stat_streams() t ON t.stream = s.id;
 COMMENT ON VIEW sluice.stat_streams IS 'what happened to the records of each stream since the server started, and why a stream is held';
 

@@ -16,6 +16,8 @@
  */
 #include "call.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +33,12 @@
  * ones takes.
  */
 #define STALLED_US ((int64_t) 30 * 1000 * 1000)
+
+/* A server that goes is soon followed by another one. */
+#define DRAINED_RETRY_MS 100
+
+/* What methods give, and the hint. */
+#define TRAILERS_MAX 6
 
 static const SluiceMethod *const methods[] = {
 	&sluice_ingest_call_method,
@@ -128,7 +136,10 @@ on_read(void *owner, bool success)
 			grpc_byte_buffer_destroy(message);
 	}
 	else if (message != NULL)
+	{
+		call->spoken = true;
 		call->method->received(call, message);
+	}
 	else if (success && !grpc_call_failed_before_recv_message(call->grpc))
 	{
 		call->half_closed = true;
@@ -307,9 +318,48 @@ sluice_call_send(SluiceCall *call, grpc_slice message, bool more)
 	grpc_slice_buffer_reset_and_unref(&buffer->data.raw.slice_buffer);
 }
 
+/* The milliseconds after which the client should come back, or a little later; -1: nothing is said about it. */
+static int64_t
+retry_after(SluiceCall *call, grpc_status_code status)
+{
+	SluiceNetwork *network = call->network;
+
+	if (status == GRPC_STATUS_RESOURCE_EXHAUSTED)
+		return sluice_pressure_refuse(&network->pressure, network->turn_at);
+	if (status != GRPC_STATUS_UNAVAILABLE)
+		return -1;
+	if (network->draining || network->stopping)
+		return DRAINED_RETRY_MS;
+	return call->moves ? 0 : -1;
+}
+
+/* The method's trailers and the hint, under the name that gRPC's retry design gives it.  Returns how many. */
+static size_t
+make_trailers(SluiceCall *call, grpc_status_code status, grpc_metadata *trailers)
+{
+	int64_t		retry_ms = retry_after(call, status);
+	size_t		n = call->ntrailers < TRAILERS_MAX ? call->ntrailers : TRAILERS_MAX - 1;
+	char		text[24];
+
+	memset(trailers, 0, TRAILERS_MAX * sizeof(*trailers));
+	for (size_t i = 0; i < n; i++)
+	{
+		trailers[i].key = grpc_slice_ref(call->trailers[i].key);
+		trailers[i].value = grpc_slice_ref(call->trailers[i].value);
+	}
+	if (retry_ms < 0)
+		return n;
+	snprintf(text, sizeof(text), "%" PRId64, retry_ms);
+	trailers[n].key = grpc_slice_from_static_string("grpc-retry-pushback-ms");
+	trailers[n].value = grpc_slice_from_copied_string(text);
+	return n + 1;
+}
+
 void
 sluice_call_end(SluiceCall *call, grpc_status_code status, const char *message)
 {
+	grpc_metadata trailers[TRAILERS_MAX];
+	size_t		ntrailers;
 	grpc_slice	details;
 	grpc_op		ops[2];
 	size_t		nops = 0;
@@ -320,16 +370,22 @@ sluice_call_end(SluiceCall *call, grpc_status_code status, const char *message)
 	if (!call->opened)
 		ops[nops++].op = GRPC_OP_SEND_INITIAL_METADATA;
 	details = grpc_slice_from_copied_string(message);
+	ntrailers = make_trailers(call, status, trailers);
 	ops[nops].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
 	ops[nops].data.send_status_from_server.status = status;
 	ops[nops].data.send_status_from_server.status_details = &details;
-	ops[nops].data.send_status_from_server.trailing_metadata = call->trailers;
-	ops[nops].data.send_status_from_server.trailing_metadata_count = call->ntrailers;
+	ops[nops].data.send_status_from_server.trailing_metadata = trailers;
+	ops[nops].data.send_status_from_server.trailing_metadata_count = ntrailers;
 	nops++;
 	call->opened = true;
 	call->ended = true;
 	start_batch(call, &call->end_tag, ops, nops);
 	grpc_slice_unref(details);
+	for (size_t i = 0; i < ntrailers; i++)
+	{
+		grpc_slice_unref(trailers[i].key);
+		grpc_slice_unref(trailers[i].value);
+	}
 }
 
 void

@@ -54,6 +54,7 @@ struct SluiceMethod
 	const char *path;			/* "/package.Service/Method" */
 	size_t		call_size;
 	bool		ingests;		/* counted by max_calls and in the counters */
+	bool		awaits;			/* its client speaks first: see lifetime.h */
 	uint8_t		shown;			/* SluiceConnectionMethod, for carriers */
 	void		(*begin) (SluiceCall *call, const grpc_metadata_array *metadata);
 	void		(*received) (SluiceCall *call, grpc_byte_buffer *message);	/* owns it now */
@@ -84,6 +85,8 @@ struct SluiceCall
 	bool		reading;
 	bool		sending;
 	bool		half_closed;
+	bool		spoken;			/* a message has come */
+	bool		moves;			/* it ends so that its client connects again */
 	bool		ended;			/* the status was sent */
 	bool		over;
 	bool		patient;		/* its client may take all its time to read: see sluice_call_cut_off_stalled */

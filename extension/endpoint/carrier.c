@@ -11,8 +11,10 @@
 
 #include <grpc/byte_buffer.h>
 
+#include "lifetime.h"
 #include "sender.h"
 #include "thread.h"
+#include "throttle.h"
 
 /* Paused calls looked at in one turn of the loop. */
 #define RESUME_STEP 16
@@ -26,6 +28,7 @@ sluice_carrier_begin(SluiceCarrier *carrier, const grpc_metadata_array *metadata
 
 	carrier->sender.call = carrier;
 	carrier->sender.claim = -1;
+	sluice_lifetime_begin(carrier);
 	if (sluice_sender_read(&carrier->sender, carrier->call.grpc, metadata))
 	{
 		if (carrier->call.method->shown != SLUICE_CONNECTION_NONE)
@@ -112,12 +115,23 @@ drop_held(SluiceCarrier *carrier)
 }
 
 void
+sluice_carrier_go_on(SluiceCarrier *carrier)
+{
+	grpc_byte_buffer *held = carrier->held;
+
+	carrier->held = NULL;
+	if (held != NULL)
+		carrier->call.method->received(&carrier->call, held);
+	else
+		carrier->call.method->resume(&carrier->call);
+}
+
+void
 sluice_carrier_resume(SluiceNetwork *network)
 {
 	for (int step = 0; step < RESUME_STEP && network->resume_left > 0; step++)
 	{
 		SluiceCarrier *carrier = TAILQ_FIRST(&network->paused);
-		grpc_byte_buffer *held;
 
 		if (carrier == NULL)
 		{
@@ -126,12 +140,7 @@ sluice_carrier_resume(SluiceNetwork *network)
 		}
 		network->resume_left--;
 		unpause(carrier);
-		held = carrier->held;
-		carrier->held = NULL;
-		if (held != NULL)
-			carrier->call.method->received(&carrier->call, held);
-		else
-			carrier->call.method->resume(&carrier->call);
+		sluice_carrier_go_on(carrier);
 	}
 }
 
@@ -161,6 +170,7 @@ sluice_carrier_finish_for(SluiceCarrier *carrier, grpc_status_code status, const
 	carrier->end_reason = reason;
 	snprintf(carrier->end_message, sizeof(carrier->end_message), "%s", message);
 	unpause(carrier);
+	sluice_throttle_leave(carrier);
 	drop_held(carrier);
 	sluice_carrier_schedule(carrier);
 }
@@ -230,6 +240,7 @@ sluice_carrier_over(SluiceCarrier *carrier)
 	carrier->ending = true;
 	atomic_store(&carrier->sender.gone, true);
 	unpause(carrier);
+	sluice_throttle_leave(carrier);
 	drop_held(carrier);
 	sluice_board_give(&carrier->notice);
 }

@@ -31,9 +31,14 @@ typedef struct SluiceCarrier
 	SluiceCall	call;			/* first, for the casts */
 	TAILQ_ENTRY(SluiceCarrier) answering_link;
 	TAILQ_ENTRY(SluiceCarrier) paused_link;
+	TAILQ_ENTRY(SluiceCarrier) throttled_link;
 	bool		answering;		/* the loop looks after it before it waits again */
 	bool		paused;			/* not read for lack of room */
 	bool		ending;			/* nothing more is read */
+	struct SluiceBucket *throttled_by;	/* not read because this is empty; or NULL */
+	int64_t		throttled_at;	/* since then; this and the next are monotonic microseconds */
+	int64_t		begun_at;
+	int64_t		ends_at;		/* its client is to connect again then; 0: never */
 	SluiceSender sender;
 	SluiceShare *share;			/* of the room of its stream's name */
 	SluiceUsage usage;
@@ -42,7 +47,7 @@ typedef struct SluiceCarrier
 	size_t		out;			/* handed to the main thread, not back yet */
 	SluiceRecord check;			/* asks the main thread whether the client may still be here */
 	bool		checking;		/* it was handed over */
-	grpc_byte_buffer *held;		/* a message that was read and waits for room */
+	grpc_byte_buffer *held;		/* a message that was read and waits for room, or for its turn */
 	grpc_status_code end_status;
 	const char *end_reason;		/* for sluice-reason, or NULL; static */
 	uint64_t	end_sequence;	/* for sluice-last-sequence, with some reasons */
@@ -65,6 +70,9 @@ extern bool sluice_carrier_join(SluiceCarrier *carrier);
 extern void sluice_carrier_schedule(SluiceCarrier *carrier);
 
 extern void sluice_carrier_pause(SluiceCarrier *carrier);
+
+/* What it waited for may be there: with what it holds, else it reads on. */
+extern void sluice_carrier_go_on(SluiceCarrier *carrier);
 
 /* Nothing more is read; the first reason stands. */
 extern void sluice_carrier_finish(SluiceCarrier *carrier, grpc_status_code status, const char *format, ...)

@@ -8,8 +8,8 @@
  * parcel is in the list "out" while the main thread has it, in the list
  * "answers" from its verdict until its answer was given to gRPC.
  *
- * A call stops reading when there is no room (room.h): it is paused, maybe
- * with one message that was asked for while there still was room ("held").
+ * A call stops reading when there is no room (room.h), or when it is over a rate
+ * (throttle.h): it is paused, maybe with one message that was asked for before ("held").
  * gRPC then stops opening the flow control window, and the client waits.
  *
  * Answers go one after the other, for gRPC takes one message at a time.  All
@@ -33,6 +33,7 @@
 #include "carrier.h"
 #include "envelope.h"
 #include "thread.h"
+#include "throttle.h"
 
 /* A message is asked for where there would be room for one of this size. */
 #define EXPECTED_MESSAGE 256
@@ -123,7 +124,7 @@ read_on(SluiceIngestCall *ingest)
 {
 	SluiceCarrier *carrier = &ingest->carrier;
 
-	if (carrier->ending || carrier->call.over || carrier->call.reading)
+	if (carrier->ending || carrier->call.over || carrier->call.reading || sluice_throttle_pause(carrier))
 		return;
 	if (may_read(ingest))
 		sluice_call_read(&carrier->call);
@@ -187,6 +188,7 @@ admit(SluiceIngestCall *ingest, grpc_byte_buffer *message)
 		record->received_at = network->now;
 		sluice_thread_count(&network->records_received, 1);
 		sluice_board_received(&ingest->carrier.notice, 1, network->now);
+		sluice_throttle_charge(&ingest->carrier, 1);
 		hand_over(ingest, parcel);
 		return;
 	}
@@ -202,6 +204,11 @@ ingest_received(SluiceCall *call, grpc_byte_buffer *message)
 	if (ingest->carrier.ending)
 	{
 		grpc_byte_buffer_destroy(message);
+		return;
+	}
+	if (sluice_throttle_pause(&ingest->carrier))
+	{
+		ingest->carrier.held = message;
 		return;
 	}
 	if (!sluice_carrier_has_room(&ingest->carrier, 1, sluice_parcel_size(grpc_byte_buffer_length(message))))
@@ -257,7 +264,7 @@ static void
 end_call(SluiceIngestCall *ingest)
 {
 	SluiceCall *call = &ingest->carrier.call;
-	grpc_metadata trailers[TRAILING_COUNTS];
+	grpc_metadata trailers[TRAILING_COUNTS + 1];
 	char		text[24];
 
 	memset(trailers, 0, sizeof(trailers));
@@ -269,6 +276,12 @@ end_call(SluiceIngestCall *ingest)
 	}
 	call->trailers = trailers;
 	call->ntrailers = TRAILING_COUNTS;
+	if (ingest->carrier.end_reason != NULL)
+	{
+		trailers[TRAILING_COUNTS].key = grpc_slice_from_static_string("sluice-reason");
+		trailers[TRAILING_COUNTS].value = grpc_slice_from_static_string(ingest->carrier.end_reason);
+		call->ntrailers++;
+	}
 	sluice_call_end(call, ingest->carrier.end_status, ingest->carrier.end_message);
 	call->trailers = NULL;
 	call->ntrailers = 0;

@@ -11,9 +11,16 @@
  *	no compression					a message of 1 MB unpacks to 1 GB, before gRPC looks
  *			at its length and outside the quota: clients that compress are refused
  *			with UNIMPLEMENTED, as gRPC's compression protocol has it
- *	max_concurrent_streams			a little over max_calls, so that one client
- *			with a call too many is refused and does not wait for ever
+ *	max_concurrent_streams			max_calls_per_connection; where max_calls is less, a
+ *			little over that, so that one client with a call too many is refused and
+ *			does not wait for ever
+ *	max_metadata_size				of a request's headers, gRPC's own default
+ *	max_connection_age				less than a call's (lifetime.h), so that what a client
+ *			opens again goes to a new connection; gRPC cuts off what has not
+ *			ended long after that
+ *	max_connection_idle				a connection without calls
  *	keepalive						a dead client is noticed, and clients may ping
+ *	max_ping_strikes				two pings too early are forgiven, then the client goes
  *	server_handshake_timeout		a connection that says nothing is dropped
  *	resource quota					as much as settings.memory again for what gRPC
  *			holds: one half for the windows of all calls, the other for messages
@@ -45,6 +52,11 @@
 #define LOOKAHEAD_MAX (256 * 1024)
 #define HANDSHAKE_TIMEOUT_MS 10000
 #define MIN_PING_INTERVAL_MS 2000
+#define MAX_PING_STRIKES 2
+#define MAX_METADATA_SIZE 8192
+
+/* Beyond the age of any call that began before the connection was told to go. */
+#define AGE_GRACE_MS 60000
 #define READ_CHUNK (32 * 1024)
 
 /* Of gRPC's own: connections and answers on their way; a call. */
@@ -56,7 +68,7 @@
 /* A listener is replaced when this many descriptors can be had again. */
 #define SPARE_DESCRIPTORS 8
 
-#define MAX_ARGS 20
+#define MAX_ARGS 24
 
 static void
 add_integer(grpc_channel_args *args, const char *key, size_t value)
@@ -76,6 +88,28 @@ lookahead(const SluiceNetworkSettings *settings)
 	return bytes < LOOKAHEAD_MIN ? LOOKAHEAD_MIN : bytes > LOOKAHEAD_MAX ? LOOKAHEAD_MAX : bytes;
 }
 
+static size_t
+smaller(int a, int b)
+{
+	return (size_t) (a < b ? a : b);
+}
+
+static void
+add_lifetimes(grpc_channel_args *args, const SluiceNetworkSettings *settings)
+{
+	if (settings->max_connection_age_ms > 0)
+	{
+		size_t		age = (size_t) settings->max_connection_age_ms;
+
+		/* gRPC makes it up to a tenth longer, a call ends up to a tenth earlier. */
+		add_integer(args, GRPC_ARG_MAX_CONNECTION_AGE_MS, age / 5 * 4);
+		add_integer(args, GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, age / 5 * 6 + AGE_GRACE_MS);
+	}
+	if (settings->max_connection_idle_ms > 0)
+		add_integer(args, GRPC_ARG_MAX_CONNECTION_IDLE_MS, (size_t) settings->max_connection_idle_ms);
+	add_integer(args, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, smaller(settings->opening_timeout_ms, HANDSHAKE_TIMEOUT_MS));
+}
+
 static grpc_server *
 create_server(SluiceNetwork *network)
 {
@@ -92,12 +126,14 @@ create_server(SluiceNetwork *network)
 				settings->max_record_size + SLUICE_KEY_LENGTH_MAX + SLUICE_ENVELOPE_SLACK);
 	add_integer(&args, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE);
 	add_integer(&args, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
-	add_integer(&args, GRPC_ARG_MAX_CONCURRENT_STREAMS, (size_t) settings->max_calls + 100);
+	add_integer(&args, GRPC_ARG_MAX_CONCURRENT_STREAMS, smaller(settings->max_calls + 100, settings->max_calls_per_connection));
+	add_integer(&args, GRPC_ARG_MAX_METADATA_SIZE, MAX_METADATA_SIZE);
 	add_integer(&args, GRPC_ARG_KEEPALIVE_TIME_MS, (size_t) settings->keepalive_time_ms);
 	add_integer(&args, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, (size_t) settings->keepalive_timeout_ms);
 	add_integer(&args, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
 	add_integer(&args, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, MIN_PING_INTERVAL_MS);
-	add_integer(&args, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS);
+	add_integer(&args, GRPC_ARG_HTTP2_MAX_PING_STRIKES, MAX_PING_STRIKES);
+	add_lifetimes(&args, settings);
 	add_integer(&args, "grpc.experimental.tcp_read_chunk_size", READ_CHUNK);
 
 	grpc_resource_quota_resize(quota, QUOTA_BASE + settings->memory + (size_t) settings->max_calls * QUOTA_CALL);

@@ -91,6 +91,7 @@ init_plain(SluiceNetwork *network, const SluiceNetworkSettings *settings, char *
 	TAILQ_INIT(&network->calls);
 	TAILQ_INIT(&network->answering);
 	TAILQ_INIT(&network->paused);
+	TAILQ_INIT(&network->throttled);
 	sluice_room_init(&network->room, settings->max_in_flight, settings->memory);
 	sluice_parcel_pool_init(&network->pool, settings->memory / IDLE_PARCELS_PART);
 	sluice_board_init(&network->board, settings->connections);

@@ -30,6 +30,10 @@ typedef struct SluiceNetworkSettings
 	int			keepalive_timeout_ms;
 	SluiceCredentials *credentials; /* TLS on every TCP address; NULL: none.  They are the network's from now on, also where it does not start */
 	bool		allow_plaintext;	/* without TLS: on more than loopback addresses */
+	int			max_calls_per_connection;
+	int			max_connection_age_ms;	/* 0: no limit */
+	int			max_connection_idle_ms; /* 0: no limit */
+	int			opening_timeout_ms; /* for the first message of a call, and for a handshake */
 	SluiceConnectionSlot *connections;	/* SLUICE_CONNECTIONS, where calls are shown; or NULL */
 } SluiceNetworkSettings;
 

@@ -30,6 +30,7 @@
 #include "publication.h"
 #include "sender.h"
 #include "thread.h"
+#include "throttle.h"
 
 /* A message is asked for where there would be room for one of this size. */
 #define EXPECTED_MESSAGE (16 * 1024)
@@ -153,8 +154,13 @@ opening_settled(SluicePublishCall *publish, const SluiceRecord *record)
 		out_of_memory(publish);
 	else
 	{
-		size_t		length = sluice_publication_opened(bytes, opening, carrier->sender.producer.epoch, &publish->limits,
-													   carrier->call.network->settings.max_record_size);
+		/* Smaller batches where a rate holds: a client that sends larger ones waits longer after each. */
+		SluicePublicationLimits told = publish->limits;
+		size_t		length;
+
+		told.records = sluice_throttle_batch(carrier, told.records);
+		length = sluice_publication_opened(bytes, opening, carrier->sender.producer.epoch, &told,
+										   carrier->call.network->settings.max_record_size);
 
 		publish->opened = grpc_slice_from_copied_buffer((const char *) bytes, length);
 		publish->has_opened = true;
@@ -176,7 +182,7 @@ read_on(SluicePublishCall *publish)
 {
 	SluiceCarrier *carrier = &publish->carrier;
 
-	if (carrier->ending || carrier->call.over || carrier->call.reading)
+	if (carrier->ending || carrier->call.over || carrier->call.reading || sluice_throttle_pause(carrier))
 		return;
 	if (sluice_carrier_has_room(carrier, 1, EXPECTED_MESSAGE))
 		sluice_call_read(&carrier->call);
@@ -221,6 +227,7 @@ admit(SluicePublishCall *publish, SluiceConsignment *consignment)
 	sluice_carrier_take_room(&publish->carrier, consignment->nrecords, sluice_consignment_size(consignment));
 	sluice_thread_count(&network->records_received, consignment->nrecords);
 	sluice_board_received(&publish->carrier.notice, consignment->nrecords, network->now);
+	sluice_throttle_charge(&publish->carrier, consignment->nrecords);
 	TAILQ_INSERT_TAIL(&publish->out, consignment, link);
 	sluice_carrier_hand_over(&publish->carrier, consignment->records);
 }
@@ -321,6 +328,8 @@ publish_received(SluiceCall *call, grpc_byte_buffer *message)
 		grpc_byte_buffer_destroy(message);
 	else if (publish->phase == CONNECTED)
 		receive_open(publish, message);
+	else if (sluice_throttle_pause(&publish->carrier))
+		publish->carrier.held = message;
 	else if (has_room_for(publish, message))
 		receive(publish, message);
 	else
@@ -525,6 +534,7 @@ const SluiceMethod sluice_publish_call_method = {
 	.path = "/sluice.v1.SluiceService/Publish",
 	.call_size = sizeof(SluicePublishCall),
 	.ingests = true,
+	.awaits = true,
 	.shown = SLUICE_CONNECTION_PUBLISH,
 	.begin = publish_begin,
 	.received = publish_received,

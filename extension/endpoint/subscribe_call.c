@@ -118,6 +118,8 @@ leave(SluiceSubscribeCall *subscribe)
 	if (subscribe->phase != OPEN)
 		return;
 	subscribe->phase = LEAVING;
+	if (call->moves)
+		subscribe->leave.graceful = true;
 	/* From now on its client has as much time as others to read what is left. */
 	call->patient = false;
 	call->sending_since = call->network->turn_at;
@@ -518,6 +520,7 @@ const SluiceMethod sluice_subscribe_call_method = {
 	.path = "/sluice.v1.SluiceService/Subscribe",
 	.call_size = sizeof(SluiceSubscribeCall),
 	.ingests = true,
+	.awaits = true,
 	.shown = SLUICE_CONNECTION_SUBSCRIBE,
 	.begin = subscribe_begin,
 	.received = subscribe_received,

@@ -4,7 +4,7 @@
  *
  * One turn: do what the main thread asked for, take what it has settled, send
  * answers, let paused calls read where room came free, keep house (the listener,
- * clients that do not read); then one event of the queue.  The order matters:
+ * calls over their rate that may go on, clients that do not read); then one event of the queue.  The order matters:
  * outcomes come before reading, so that room is given back before it is asked
  * for.
  *
@@ -26,7 +26,9 @@
 
 #include "carrier.h"
 #include "health.h"
+#include "lifetime.h"
 #include "log.h"
+#include "throttle.h"
 
 /* A dead listener shows in the log hook only, which wakes nobody: so look now and then. */
 #define HOUSEKEEPING_MS 1000
@@ -198,11 +200,13 @@ keep_house(SluiceNetwork *network)
 {
 	int			timeout_ms = sluice_listener_keep_alive(network);
 	int64_t		show_us = sluice_board_show(&network->board, network->turn_at);
+	int64_t		throttle_us = sluice_throttle_resume(network);
 
 	if (network->turn_at >= network->housekeeping_at)
 	{
 		network->housekeeping_at = network->turn_at + HOUSEKEEPING_MS * 1000;
 		sluice_call_cut_off_stalled(network, network->turn_at);
+		sluice_lifetime_look(network);
 		if (network->room.usage.records == 0)
 			sluice_trim_look(&network->trim);
 	}
@@ -212,6 +216,8 @@ keep_house(SluiceNetwork *network)
 		timeout_ms = HOUSEKEEPING_MS;
 	if (show_us >= 0 && show_us / 1000 < timeout_ms)
 		timeout_ms = (int) (show_us / 1000) + 1;
+	if (throttle_us >= 0 && throttle_us / 1000 < timeout_ms)
+		timeout_ms = (int) (throttle_us / 1000) + 1;
 	return timeout_ms;
 }
 
@@ -265,6 +271,7 @@ sluice_thread_main(void *arg)
 	SluiceNetwork *network = arg;
 
 	prctl(PR_SET_NAME, "sluice network");
+	network->dice = (unsigned) getpid();
 	read_clocks(network);
 	while (!finished(network))
 		turn(network);

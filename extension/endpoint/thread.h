@@ -26,6 +26,7 @@
 #include "listener.h"
 #include "network.h"
 #include "parcel.h"
+#include "pressure.h"
 #include "room.h"
 #include "trim.h"
 
@@ -74,6 +75,8 @@ struct SluiceNetwork
 	TAILQ_HEAD(SluiceCallList, SluiceCall) calls;
 	TAILQ_HEAD(SluiceAnsweringList, SluiceCarrier) answering;	/* have new answers, nothing under way */
 	TAILQ_HEAD(SluicePausedList, SluiceCarrier) paused;	/* not read for lack of room */
+	TAILQ_HEAD(SluiceThrottledList, SluiceCarrier) throttled;	/* not read: over a rate */
+	int64_t		throttle_due_at;	/* when to look at them, monotonic microseconds */
 	size_t		npaused;
 	size_t		resume_left;	/* paused calls to look at since room was given back */
 	SluiceRoom	room;
@@ -85,6 +88,8 @@ struct SluiceNetwork
 	int64_t		turn_at;		/* monotonic microseconds, at the last wait or housekeeping */
 	int64_t		housekeeping_at;
 	SluiceTrim	trim;
+	SluicePressure pressure;
+	unsigned	dice;			/* of rand_r */
 	int64_t		now;			/* at the beginning of the burst, microseconds since 1970 */
 	bool		serving;
 	bool		draining;

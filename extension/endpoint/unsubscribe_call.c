@@ -161,6 +161,7 @@ unsubscribe_forget(SluiceCall *call)
 const SluiceMethod sluice_unsubscribe_call_method = {
 	.path = "/sluice.v1.SluiceService/Unsubscribe",
 	.call_size = sizeof(SluiceUnsubscribeCall),
+	.awaits = true,
 	.begin = unsubscribe_begin,
 	.received = unsubscribe_received,
 	.half_closed = unsubscribe_half_closed,

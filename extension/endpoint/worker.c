@@ -32,10 +32,12 @@
 #include "worker.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "abi.h"
+#include "buckets.h"
 #include "certificate_files.h"
 #include "connections.h"
 #include "fmgr.h"
@@ -47,6 +49,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "quotas.h"
+#include "postmaster/postmaster.h"
 #include "settings.h"
 #include "settlement.h"
 #include "shared.h"
@@ -159,6 +162,7 @@ answer_signals(void)
 		if (self.settlement != NULL)
 			sluice_settlement_reload(self.settlement);
 		sluice_certificate_files_reload();
+		sluice_buckets_reload();
 	}
 }
 
@@ -257,6 +261,20 @@ stop_network(int code, Datum arg)
 		sluice_network_stop(network);
 }
 
+/* Each connection takes a descriptor, and silent ones come in any number. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		ereport(LOG,
+				(errmsg("could not raise the limit of open files: %m")));
+}
+
 static void
 start_network(void)
 {
@@ -272,12 +290,18 @@ start_network(void)
 		.max_calls = sluice_max_calls,
 		.keepalive_time_ms = sluice_keepalive_time,
 		.keepalive_timeout_ms = sluice_keepalive_timeout,
+		.max_calls_per_connection = sluice_max_calls_per_connection,
+		.max_connection_age_ms = sluice_max_connection_age * 1000,
+		.max_connection_idle_ms = sluice_max_connection_idle * 1000,
+		.opening_timeout_ms = AuthenticationTimeout * 1000,
 		.connections = self.connections,
 	};
 
 	sluice_transport_get(&transport);
 	settings.credentials = sluice_certificate_files_load(self.index, &transport);
 	settings.allow_plaintext = transport.allow_plaintext;
+	raise_file_limit();
+	sluice_buckets_reload();
 	before_shmem_exit(stop_network, (Datum) 0);
 	self.network = sluice_network_start(&settings, error, sizeof(error));
 	if (self.network == NULL)
@@ -495,6 +519,8 @@ sluice_worker_main(Datum main_arg)
 		answer_signals();
 		look_for_end();
 		sluice_certificate_files_watch();
+		if (!self.draining)
+			sluice_buckets_refresh();
 		start_keeper();
 		sluice_settlement_collect(self.settlement);
 		sluice_delivery_turn(self.delivery);

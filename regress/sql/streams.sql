@@ -29,6 +29,15 @@ SELECT sluice.create_stream('x', message_type => 'a.B', descriptor_set => '\xff'
 SELECT sluice.create_stream('x', unknown_fields => 'keep');
 SELECT sluice.create_stream('x', unknown_fields => 'overflow');
 SELECT sluice.create_stream('x', key_conflict => 'ignore');
+SELECT sluice.create_stream('x', rate => -2);
+SELECT sluice.create_stream('x', rate => 10000001);
+SELECT sluice.alter_stream('events', burst => -2);
+SELECT sluice.alter_stream('events', rate => 100, burst => 10);
+SELECT sluice.alter_stream('events', rate => -1);
+SELECT rate, burst FROM sluice.streams WHERE name = 'events';
+SELECT sluice.alter_stream('events', rate => 0, burst => -1);
+SELECT s.rate, s.burst, t.rate, throttled, throttled_time = interval '0' AS never FROM sluice.streams s JOIN sluice.stat_streams t USING (name) WHERE name = 'events';
+SELECT sluice.alter_stream('events', rate => -1);
 SELECT sluice.create_stream('x', idempotency_window => '-1 hour');
 SELECT sluice.create_stream('x', envelope_columns => '[1]');
 SELECT sluice.create_stream('x', envelope_columns => '{"color": "c"}');

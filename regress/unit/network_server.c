@@ -243,7 +243,9 @@ main(int argc, char **argv)
 		.max_in_flight = 65536,
 		.max_calls = 2000,
 		.keepalive_time_ms = 10000,
-		.keepalive_timeout_ms = 5000
+		.keepalive_timeout_ms = 5000,
+		.max_calls_per_connection = 1000,
+		.opening_timeout_ms = 10000
 	};
 	char		error[256] = "";
 	struct timespec begin;
