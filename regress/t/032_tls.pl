@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Authority;
+use IO::Socket::INET;
 use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Sluice qw(slurp_lines wait_until);
@@ -55,6 +56,15 @@ sub agreed
 	my ($out, $err) = ('', '');
 	IPC::Run::run([ 'openssl', 's_client', '-connect', "127.0.0.1:$port", '-alpn', 'h2', @arguments ], '<', \'', '>', \$out, '2>', \$err);
 	return $out =~ /^New, (\S+), Cipher is (?!\(NONE\))(\S+)$/m ? "$1 $2" : 'refused';
+}
+
+# The serial number of the certificate that clients get.
+sub served
+{
+	my ($out, $err, $serial) = ('', '', '');
+	IPC::Run::run([ 'openssl', 's_client', '-connect', "127.0.0.1:$port" ], '<', \'', '>', \$out, '2>', \$err);
+	IPC::Run::run([ 'openssl', 'x509', '-noout', '-serial' ], '<', \$out, '>', \$serial);
+	return $serial =~ s/^serial=|\n//gr;
 }
 
 sub shown { return $sluice->sql("SELECT $_[0] FROM sluice.stat_tls") }
@@ -194,10 +204,33 @@ subtest 'certificates replaced under load' => sub {
 	is($report->{failed}, 0, 'none failed') or diag("@{$report->{failures}}");
 	is(join(' ', $sluice->workers), $worker, 'the worker is the same');
 	like($sluice->log_since($offset), qr/LOG:  the gRPC port has taken in new certificate files: subject "CN=127.0.0.1", serial number $serials[-1]\n/, 'the log says so');
-	my ($out) = ('');
-	IPC::Run::run([ 'openssl', 's_client', '-connect', "127.0.0.1:$port" ], '<', \'', '>', \$out, '2>', \my $err);
-	IPC::Run::run([ 'openssl', 'x509', '-noout', '-serial' ], '<', \$out, '>', \my $serial);
-	is($serial, "serial=$serials[-1]\n", 'clients get the last one');
+	is(served(), $serials[-1], 'clients get the last one');
+};
+
+# gRPC never accepts again once it has run out of file descriptors: another listener takes over.
+subtest 'a listener that is replaced' => sub {
+	my $offset = $sluice->log_offset;
+	my ($worker) = $sluice->workers;
+	my ($before) = map { /^Max open files\s+(\d+)/ } slurp_lines("/proc/$worker/limits");
+	my $count = () = glob "/proc/$worker/fd/*";
+	my @silent;
+
+	system('prlimit', "--pid=$worker", "--nofile=$count:") == 0 or die;
+	ok( wait_until(
+			'the worker has no descriptor left',
+			sub {
+				push @silent, IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
+				return $sluice->log_since($offset) =~ /out of file descriptors: new connections wait/;
+			}), 'the worker has no descriptor left');
+	system('prlimit', "--pid=$worker", "--nofile=$before:") == 0 or die;
+	ok(logged(qr/listening again after the process had run out of file descriptors/, $offset), 'it listens again');
+	close $_ foreach grep { defined } @silent;
+	is(call_ends("127.0.0.1:$port", @trust), 'OK', 'with the same certificate');
+	is(call_ends("127.0.0.2:$port", @trust), 'OK', 'on all addresses');
+	my $serial = $authority->issue("$files/next");
+	replace("$files/next");
+	ok($sluice->wait_sql('SELECT serial FROM sluice.stat_tls', $serial), 'another certificate is taken in');
+	is(served(), $serial, '... and shown');
 };
 
 subtest 'bad replacements' => sub {
