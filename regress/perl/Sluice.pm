@@ -57,6 +57,8 @@ sluice.workers = $workers
 sluice.database = '$self->{database}'
 END
 	$self->{node}->append_conf('postgresql.conf', $params{conf}) if $params{conf};
+	# Clients of tests may have any address of loopback.
+	append_to_file($self->{node}->data_dir . '/pg_hba.conf', "host all all 127.0.0.0/8 trust\n");
 	return $self if exists $params{start} && !$params{start};
 	$self->start;
 	if (!exists $params{extension} || $params{extension})
