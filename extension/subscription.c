@@ -13,11 +13,11 @@
 #include "epoch.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "permission.h"
 #include "storage/lock.h"
 #include "stream.h"
 #include "subscription_letter.h"
 #include "subscription_row.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
@@ -174,8 +174,7 @@ sluice_subscription_check_owner(const SluiceSubscription *subscription)
 	if (sluice_catalog_execute("SELECT owner FROM sluice.subscriptions WHERE id = $1", 1, types, values, NULL, SPI_OK_SELECT) == 1)
 		owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	end_command();
-	if (!has_privs_of_role(GetUserId(), owner) && !has_privs_of_role(GetUserId(), sluice_catalog_owner()) &&
-		!(stream != NULL && has_privs_of_role(GetUserId(), stream->owner)))
+	if (!sluice_permission_administers(owner) && !(stream != NULL && sluice_permission_administers(stream->owner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of subscription \"%s\"", subscription->name)));

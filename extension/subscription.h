@@ -101,7 +101,7 @@ extern PGDLLEXPORT void sluice_subscription_drop(SluiceSubscription *subscriptio
  */
 extern PGDLLEXPORT bool sluice_subscription_lock_name(const char *name, bool wait);
 
-/* The subscription's owner, the stream's and the extension's may; an error for others. */
+/* The subscription's owner, the stream's, the extension's and administrators may; an error for others. */
 extern void sluice_subscription_check_owner(const SluiceSubscription *subscription);
 
 /* By name, locked, for one of them; else an error. */
