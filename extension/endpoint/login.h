@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+/* In bytes.  To normalize what is long takes long, as the square of its length. */
+#define SLUICE_LOGIN_PASSWORD_MAX 1024
+
 typedef struct SluiceLogin
 {
 	struct sockaddr_storage address;	/* ss_family AF_UNIX: a unix socket; AF_UNSPEC: not known */
