@@ -178,7 +178,7 @@ read_secret(const char *stored, SluiceSecret *secret)
 		return false;
 	salt_length = pg_b64_decode(salt, strlen(salt), (char *) secret->salt, SLUICE_SECRET_SALT_MAX);
 	secret->salt_length = Max(salt_length, 0);
-	return secret->iterations > 0 && salt_length > 0 &&
+	return secret->iterations > 0 && secret->iterations <= SLUICE_SECRET_ITERATIONS_MAX && salt_length > 0 &&
 		pg_b64_decode(key, strlen(key), (char *) secret->stored_key, SLUICE_SECRET_KEY_SIZE) == SLUICE_SECRET_KEY_SIZE;
 }
 
