@@ -12,7 +12,7 @@
  * later and keeps its place until then.  Of those that wait for a place there are no more
  * than WAITING_PER_ADDRESS either, for they are calls: and nobody waits that has left.
  *
- * An open call is judged again, as one whose password is known to be right, when the
+ * An open call is judged again, by what was found of its password when it began, when the
  * configuration was reloaded or the roles or databases of the server were changed.
  */
 #include "postgres.h"
@@ -179,6 +179,7 @@ let_in(SluiceGate *gate, const SluiceJudgement *judgement)
 	if (record->kind != SLUICE_CHECK)
 	{
 		sender->role = judgement->role;
+		sender->login->proven = judgement->proven;
 		gate->admit(gate->argument, record);
 		return;
 	}
@@ -401,7 +402,7 @@ judge(SluiceGate *gate, SluiceRecord *record, bool proven)
 void
 sluice_gate_add(SluiceGate *gate, SluiceRecord *record)
 {
-	judge(gate, record, record->kind == SLUICE_CHECK);
+	judge(gate, record, record->sender->login->proven);
 }
 
 /* ---- a turn ---- */

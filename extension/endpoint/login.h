@@ -24,6 +24,7 @@ typedef struct SluiceLogin
 	bool		tls;
 	char	   *certificate_cn; /* of its certificate, which was verified; NULL: none */
 	char	   *certificate_dn; /* the same, RFC 2253 */
+	bool		proven;			/* the main thread's: its password was found right */
 	char	   *host;			/* the main thread's: name of the address, "" where it has none; NULL: not looked up */
 } SluiceLogin;
 
