@@ -30,4 +30,10 @@ typedef struct SluiceActing
 extern void sluice_acting_begin(SluiceActing *acting, Oid role, bool restricted, bool own_session);
 extern void sluice_acting_end(SluiceActing *acting);
 
+/*
+ * An error where the session's search_path, which a role's code finds in the place of the database's, is that of
+ * the current user or of the client, and these have not the role's privileges: they would get them by it.
+ */
+extern void sluice_acting_check_path(Oid role);
+
 #endif							/* SLUICE_ACTING_H */

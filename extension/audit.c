@@ -5,9 +5,8 @@
  * The ledger says how many records of each producer were stored; the target,
  * where it keeps the envelope's producer and sequence, says which ones are there.
  * Both are read under one snapshot, so that a batch that commits meanwhile is in both or
- * in neither.  The ledger is read as the extension's owner, the target as the caller:
- * it takes SELECT on its two columns, and a policy that would hide rows is an
- * error, for what it hides would look as if it were missing.
+ * in neither.  The ledger is read as the extension's owner; the target takes SELECT
+ * on its two columns, see inspection.h.
  */
 #include "postgres.h"
 
@@ -17,6 +16,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "inspection.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "stream.h"
@@ -56,17 +56,9 @@ static const char *const read_target =
 static void
 execute(const char *sql, int nargs, Oid *types, Datum *values)
 {
-	int			level = NewGUCNestLevel();
-	int			result;
-
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	result = SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0);
+	int			result = SPI_execute_with_args(sql, nargs, types, values, NULL, true, 0);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args returned %d for: %s", result, sql);
-	AtEOXact_GUC(true, level);
 }
 
 static void
@@ -74,12 +66,16 @@ get_ledger(int32 stream_id, Datum *ledger)
 {
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(stream_id)};
+	int			level = NewGUCNestLevel();
 	Oid			user;
 	int			context;
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(sluice_catalog_owner(), context | SECURITY_LOCAL_USERID_CHANGE);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	execute(read_ledger, lengthof(types), types, values);
+	AtEOXact_GUC(true, level);
 	SetUserIdAndSecContext(user, context);
 	for (int i = 0; i < LEDGER_COLUMNS; i++)
 	{
@@ -131,12 +127,16 @@ sluice_audit(PG_FUNCTION_ARGS)
 	char	   *query = target_query(stream);
 	Oid			types[LEDGER_COLUMNS] = {UUIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID};
 	Datum		ledger[LEDGER_COLUMNS];
+	SluiceActing acting;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	get_ledger(stream->id, ledger);
+	sluice_inspection_begin(&acting, stream->target, stream->envelope[SLUICE_ENVELOPE_PRODUCER],
+							stream->envelope[SLUICE_ENVELOPE_SEQUENCE]);
 	execute(query, LEDGER_COLUMNS, types, ledger);
+	sluice_acting_end(&acting);
 	return_rows((ReturnSetInfo *) fcinfo->resultinfo);
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");

@@ -87,7 +87,7 @@ bytes_table_columns(const SluiceFormatOptions *options, SluiceBuffer *out, Sluic
 {
 	(void) options;
 	(void) error;
-	sluice_buffer_append_text(out, "\"payload\" bytea");
+	sluice_buffer_append_text(out, "\"payload\" pg_catalog.bytea");
 	return true;
 }
 

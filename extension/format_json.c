@@ -153,7 +153,7 @@ json_table_columns(const SluiceFormatOptions *options, SluiceBuffer *out, Sluice
 {
 	(void) options;
 	(void) error;
-	sluice_buffer_append_text(out, "\"payload\" jsonb");
+	sluice_buffer_append_text(out, "\"payload\" pg_catalog.jsonb");
 	return true;
 }
 

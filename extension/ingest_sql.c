@@ -17,6 +17,7 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "permission.h"
 #include "utils/array.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
@@ -218,11 +219,24 @@ fill_record(SluiceRecord *record, SluiceSender *sender, text *key, bytea *payloa
 	}
 }
 
+/*
+ * The stream that the caller may store something in, whatever becomes of its records:
+ * known keys and dead letters never come to the target, which would refuse the caller.
+ */
+static SluiceStream *
+get_stream(const char *name)
+{
+	SluiceStream *stream = sluice_stream_get(name);
+
+	sluice_permission_check_insert(stream);
+	return stream;
+}
+
 Datum
 sluice_ingest(PG_FUNCTION_ARGS)
 {
 	char	   *name = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	SluiceStream *stream = sluice_stream_get(name);
+	SluiceStream *stream = get_stream(name);
 	SluiceRecord record;
 	SluiceRecord *records = &record;
 	SluiceItem	item;
@@ -276,7 +290,7 @@ sluice_ingest_array(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("idempotency keys and payloads must not be null")));
-	stream = sluice_stream_get(name);
+	stream = get_stream(name);
 	records = records_from_arrays(make_sender(stream->name), PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_ARRAYTYPE_P(2), &n);
 	items = palloc_extended(sizeof(SluiceItem) * (n + 1), MCXT_ALLOC_HUGE);
 	sluice_ingest_sql_run(stream->id, records, n, false, items);

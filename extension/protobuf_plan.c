@@ -359,6 +359,7 @@ sluice_protobuf_plan_make(SluiceFormat *format, const SluiceFormatOptions *optio
 
 /* --------------------------------------------------------------- tables */
 
+/* Key words are nobody else's; names are looked up along the caller's search_path if they are not qualified. */
 static const char *
 column_type(const SluiceField *field)
 {
@@ -384,11 +385,11 @@ column_type(const SluiceField *field)
 		case SLUICE_FIELD_BOOL:
 			return "boolean";
 		case SLUICE_FIELD_BYTES:
-			return "bytea";
+			return "pg_catalog.bytea";
 		case SLUICE_FIELD_MESSAGE:
 			break;
 		default:
-			return "text";
+			return "pg_catalog.text";
 	}
 	switch (family_of(field))
 	{
@@ -397,7 +398,7 @@ column_type(const SluiceField *field)
 		case FAMILY_DURATION:
 			return "interval";
 		case FAMILY_MESSAGE:
-			return "jsonb";
+			return "pg_catalog.jsonb";
 		default:
 			return column_type(&field->message->fields[0]);
 	}

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "acting.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -19,8 +20,8 @@
 #include "key.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "permission.h"
 #include "subscription_letter.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -219,20 +220,33 @@ return_verdict(ReturnSetInfo *result, int64 id, const char *verdict)
  * mends things must not run the code of a table's owner as himself.
  */
 static void
-check_owner(int32 id)
+check_may_settle(int32 id, bool edited)
 {
 	SluiceStream *stream = sluice_stream_by_id(id);
 
-	if (stream != NULL && !has_privs_of_role(GetUserId(), stream->owner) &&
-		!has_privs_of_role(GetUserId(), sluice_catalog_owner()))
+	if (stream == NULL && !sluice_permission_administers(InvalidOid))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of stream \"%s\"", stream->name)));
+				 errmsg("must be a member of role \"%s\" to settle dead letters of a stream that is gone", SLUICE_ADMIN_ROLE)));
+	if (stream == NULL)
+		return;
+	sluice_permission_check_administrator(stream);
+	if (edited)
+		sluice_permission_check_edit(stream);
+}
+
+static void
+check_path(int32 id)
+{
+	SluiceStream *stream = sluice_stream_by_id(id);
+
+	if (stream != NULL)
+		sluice_acting_check_path(stream->owner);
 }
 
 /* The letters of one stream among those read, in order of their ids. */
 static void
-redrive_stream(ReturnSetInfo *result, Letters *letters, int32 stream)
+redrive_stream(ReturnSetInfo *result, Letters *letters, int32 stream, bool edited)
 {
 	SluiceRecord **records = palloc(sizeof(SluiceRecord *) * letters->n);
 	int64	   *ids = palloc(sizeof(int64) * letters->n);
@@ -245,7 +259,8 @@ redrive_stream(ReturnSetInfo *result, Letters *letters, int32 stream)
 			ids[n] = letters->ids[i];
 			records[n++] = &letters->records[i];
 		}
-	check_owner(stream);
+	check_may_settle(stream, edited);
+	check_path(stream);
 	sluice_ingest_sql_run(stream, records, n, true, items);
 	for (int i = 0; i < n; i++)
 	{
@@ -255,7 +270,7 @@ redrive_stream(ReturnSetInfo *result, Letters *letters, int32 stream)
 }
 
 static void
-redrive_letters(ReturnSetInfo *result, Letters *letters)
+redrive_letters(ReturnSetInfo *result, Letters *letters, bool edited)
 {
 	for (int i = 0; i < letters->n; i++)
 	{
@@ -264,7 +279,7 @@ redrive_letters(ReturnSetInfo *result, Letters *letters)
 		for (int k = 0; k < i && !seen; k++)
 			seen = letters->streams[k] == letters->streams[i];
 		if (!seen)
-			redrive_stream(result, letters, letters->streams[i]);
+			redrive_stream(result, letters, letters->streams[i], edited);
 	}
 }
 
@@ -297,7 +312,7 @@ hash_payloads(Letters *letters)
 static void
 redrive_subscriptions(ReturnSetInfo *result, int32 stream, ArrayType *ids, bytea *payload)
 {
-	ArrayType  *locked = sluice_subscription_letter_lock(stream, ids);
+	ArrayType  *locked = sluice_subscription_letter_lock(stream, ids, payload != NULL);
 	int64	   *redriven;
 	int			n = sluice_subscription_letter_redrive(locked, stream, ids, payload, &redriven);
 
@@ -334,45 +349,54 @@ sluice_redrive(PG_FUNCTION_ARGS)
 		if (payload != NULL)
 			edit_payload(&letters, payload);
 		hash_payloads(&letters);
-		redrive_letters(result, &letters);
+		redrive_letters(result, &letters, payload != NULL);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
 	return (Datum) 0;
 }
 
-/* The caller must own all streams whose open letters are named; subscriptions: see there.  Within SPI. */
-static void
-check_owners(Datum ids)
+/*
+ * The caller must administer all streams whose open letters are named; subscriptions: see there.
+ * Returns the streams: letters of others that come up meanwhile are to be left alone.  Within SPI.
+ */
+static ArrayType *
+check_streams(Datum ids)
 {
 	Oid			types[] = {INT8ARRAYOID};
 	uint64		n = sluice_catalog_execute("SELECT DISTINCT stream FROM sluice.dead_letters "
 										   "WHERE id = ANY ($1) AND state = 'open' AND subscription IS NULL",
 										   1, types, &ids, NULL, SPI_OK_SELECT);
 	SPITupleTable *streams = SPI_tuptable;
+	Datum	   *checked = palloc(sizeof(Datum) * (n + 1));
 	bool		isnull;
 
 	for (uint64 i = 0; i < n; i++)
-		check_owner(DatumGetInt32(SPI_getbinval(streams->vals[i], streams->tupdesc, 1, &isnull)));
+	{
+		checked[i] = SPI_getbinval(streams->vals[i], streams->tupdesc, 1, &isnull);
+		check_may_settle(DatumGetInt32(checked[i]), false);
+	}
+	return construct_array(checked, (int) n, INT4OID, sizeof(int32), true, TYPALIGN_INT);
 }
 
 Datum
 sluice_discard(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {INT8ARRAYOID, TEXTOID, TEXTOID, INT4ARRAYOID};
+	Oid			types[] = {INT8ARRAYOID, TEXTOID, TEXTOID, INT4ARRAYOID, INT4ARRAYOID};
 	Datum		values[] = {
 		PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
 		CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)),
-		PointerGetDatum(sluice_subscription_letter_lock(0, PG_GETARG_ARRAYTYPE_P(0)))
+		PointerGetDatum(sluice_subscription_letter_lock(0, PG_GETARG_ARRAYTYPE_P(0), false)),
+		(Datum) 0
 	};
 	uint64		n;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	check_owners(values[0]);
+	values[4] = PointerGetDatum(check_streams(values[0]));
 	n = sluice_catalog_execute("UPDATE sluice.dead_letters SET state = 'discarded', settled_at = now(), settled_by = $3, "
 							   "settle_reason = $2 WHERE id = ANY ($1) AND state IN ('open', 'redelivery') "
-							   "AND (subscription IS NULL OR subscription = ANY ($4))",
+							   "AND CASE WHEN subscription IS NULL THEN stream = ANY ($5) ELSE subscription = ANY ($4) END",
 							   lengthof(types), types, values, NULL, SPI_OK_UPDATE);
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");

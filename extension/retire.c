@@ -11,9 +11,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
+#include "permission.h"
 #include "stream.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
@@ -28,10 +27,7 @@ sluice_retire_producer(PG_FUNCTION_ARGS)
 	Datum		values[] = {Int32GetDatum(stream->id), PG_GETARG_DATUM(1)};
 	uint64		n;
 
-	if (!has_privs_of_role(GetUserId(), stream->owner) && !has_privs_of_role(GetUserId(), sluice_catalog_owner()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of stream \"%s\"", stream->name)));
+	sluice_permission_check_administrator(stream);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	n = sluice_catalog_execute("UPDATE sluice.producers SET retired = true WHERE stream = $1 AND producer = $2",

@@ -26,6 +26,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "offset_column.h"
+#include "permission.h"
 #include "shared.h"
 #include "stream.h"
 #include "subscription_ddl.h"
@@ -303,12 +304,12 @@ make_target(Settings *settings)
 				 errmsg("no schema has been selected to create in")));
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CREATE TABLE %s (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-					 "received_at timestamp with time zone NOT NULL, %s%s%s)",
+					 "received_at timestamp with time zone NOT NULL DEFAULT pg_catalog.now(), %s%s%s)",
 					 quote_qualified_identifier(get_namespace_name(schema), name),
 					 payload_columns(settings),
 					 given(settings, ARG_OVERFLOW_COLUMN) ? ", " : "",
 					 given(settings, ARG_OVERFLOW_COLUMN) ?
-					 psprintf("%s jsonb", quote_identifier(NameStr(*DatumGetName(settings->values[ARG_OVERFLOW_COLUMN])))) : "");
+					 psprintf("%s pg_catalog.jsonb", quote_identifier(NameStr(*DatumGetName(settings->values[ARG_OVERFLOW_COLUMN])))) : "");
 	if (SPI_execute(sql.data, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not create table \"%s\"", name);
 	set_value(settings, ARG_TARGET, ObjectIdGetDatum(get_relname_relid(name, schema)));
@@ -383,13 +384,26 @@ end_command(void)
 		elog(ERROR, "SPI_finish failed");
 }
 
-/* One default at most: the new one takes over. */
+/* One default at most: the new one takes over, and with it the records that name no stream. */
 static void
 yield_default(const Settings *settings)
 {
-	if (given(settings, ARG_IS_DEFAULT) && DatumGetBool(settings->values[ARG_IS_DEFAULT]))
-		(void) sluice_catalog_execute("UPDATE sluice.streams SET is_default = false WHERE is_default",
-									  0, NULL, NULL, NULL, SPI_OK_UPDATE);
+	Oid			types[] = {INT4OID};
+	Datum		values[1];
+	SluiceStream *before;
+
+	if (!given(settings, ARG_IS_DEFAULT) || !DatumGetBool(settings->values[ARG_IS_DEFAULT]))
+		return;
+	before = sluice_stream_by_name("");
+	if (before != NULL && !sluice_permission_owns(before->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of stream \"%s\" to make another one the default", before->name)));
+	if (before == NULL)
+		return;
+	values[0] = Int32GetDatum(before->id);
+	(void) sluice_catalog_execute("UPDATE sluice.streams SET is_default = false WHERE is_default AND id = $1",
+								  1, types, values, NULL, SPI_OK_UPDATE);
 }
 
 Datum
@@ -416,19 +430,19 @@ sluice_create_stream(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(id);
 }
 
-/* The stream, locked against everybody, for its owner. */
+/*
+ * The stream, locked against everybody, for who passes the check: before the lock,
+ * so that nobody else can make its batches wait, and after it.
+ */
 static SluiceStream *
-own_stream(const char *name)
+locked_stream(const char *name, void (*check) (const SluiceStream *stream))
 {
 	SluiceStream *stream = sluice_stream_get(name);
-	int32		id = stream->id;
 
-	(void) sluice_stream_lock(id, true, true);
+	check(stream);
+	(void) sluice_stream_lock(stream->id, true, true);
 	stream = sluice_stream_get(name);
-	if (!has_privs_of_role(GetUserId(), stream->owner) && !has_privs_of_role(GetUserId(), sluice_catalog_owner()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of stream \"%s\"", name)));
+	check(stream);
 	return stream;
 }
 
@@ -441,7 +455,7 @@ sluice_alter_stream(PG_FUNCTION_ARGS)
 
 	check_arguments(&settings);
 	begin_command();
-	id = own_stream(text_of(&settings, ARG_NAME))->id;
+	id = locked_stream(text_of(&settings, ARG_NAME), sluice_permission_check_owner)->id;
 	yield_default(&settings);
 	memcpy(types, argument_types, sizeof(argument_types));
 	types[NARGS] = INT4OID;
@@ -490,7 +504,7 @@ sluice_drop_stream(PG_FUNCTION_ARGS)
 	Oid			target;
 
 	begin_command();
-	stream = own_stream(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	stream = locked_stream(text_to_cstring(PG_GETARG_TEXT_PP(0)), sluice_permission_check_owner);
 	id = stream->id;
 	target = stream->target;
 	sluice_subscription_ddl_drop_all(id);
@@ -516,7 +530,7 @@ set_hold(const char *name, Datum reason, bool resume)
 	Datum		values[3];
 
 	begin_command();
-	values[0] = Int32GetDatum(own_stream(name)->id);
+	values[0] = Int32GetDatum(locked_stream(name, sluice_permission_check_administrator)->id);
 	values[1] = reason;
 	values[2] = CStringGetTextDatum(sluice_stream_home());
 	(void) sluice_catalog_execute("UPDATE sluice.streams SET held_reason = $2, home = $3 WHERE id = $1",

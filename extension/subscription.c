@@ -13,11 +13,11 @@
 #include "epoch.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "permission.h"
 #include "storage/lock.h"
 #include "stream.h"
 #include "subscription_letter.h"
 #include "subscription_row.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
@@ -174,8 +174,8 @@ sluice_subscription_permits(const SluiceSubscription *subscription, Oid role)
 	if (sluice_catalog_execute("SELECT owner FROM sluice.subscriptions WHERE id = $1", 1, types, values, NULL, SPI_OK_SELECT) == 1)
 		owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	end_command();
-	return has_privs_of_role(role, owner) || has_privs_of_role(role, sluice_catalog_owner()) ||
-		(stream != NULL && has_privs_of_role(role, stream->owner));
+	return sluice_permission_role_administers(role, owner) ||
+		(stream != NULL && sluice_permission_role_administers(role, stream->owner));
 }
 
 void

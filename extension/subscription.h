@@ -101,7 +101,7 @@ extern PGDLLEXPORT void sluice_subscription_drop(SluiceSubscription *subscriptio
  */
 extern PGDLLEXPORT bool sluice_subscription_lock_name(const char *name, bool wait);
 
-/* May this role administer and consume it?  Its owner, the stream's and the extension's may. */
+/* May this role administer and consume it?  Its owner, the stream's, the extension's and administrators may. */
 extern PGDLLEXPORT bool sluice_subscription_permits(const SluiceSubscription *subscription, Oid role);
 
 /* The same of the current user; an error where it may not. */

@@ -3,7 +3,7 @@
  *		sluice.create_subscription, drop_subscription, seek.
  *
  * Rows of sluice.subscriptions are written as the extension's owner; where a
- * time is to become a position, the target is read as the caller.
+ * time is to become a position, the caller must be able to read the target.
  */
 #include "postgres.h"
 
@@ -14,9 +14,11 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "inspection.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "offset_column.h"
+#include "permission.h"
 #include "stream.h"
 #include "subscription.h"
 #include "utils/acl.h"
@@ -105,7 +107,7 @@ since_query(SluiceStream *stream)
 
 /*
  * Before the first row received at that time or later; where there is none yet, behind the last row that is
- * there.  Rows that a policy hides from the caller would be skipped, so that is an error.
+ * there.  Read for the caller, see inspection.h.
  */
 static int64
 position_since(SluiceStream *stream, Oid sequence, Datum since)
@@ -113,20 +115,19 @@ position_since(SluiceStream *stream, Oid sequence, Datum since)
 	char	   *query = since_query(stream);
 	int64		position = sluice_offset_column_origin(sequence);
 	Oid			types[] = {TIMESTAMPTZOID};
-	int			level = NewGUCNestLevel();
+	SluiceActing acting;
 	Datum		value;
 	bool		isnull;
 	int			result;
 
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	sluice_inspection_begin(&acting, stream->target, stream->offset_column, stream->envelope[SLUICE_ENVELOPE_RECEIVED_AT]);
 	result = SPI_execute_with_args(query, lengthof(types), types, &since, NULL, false, 0);
 	if (result != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "SPI_execute_with_args returned %d for: %s", result, query);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		position = DatumGetInt64(value);
-	AtEOXact_GUC(true, level);
+	sluice_acting_end(&acting);
 	return position;
 }
 
@@ -208,13 +209,13 @@ check_arguments(FunctionCallInfo fcinfo)
 
 /* ---- create ---- */
 
-/* Who could read the table anyhow may have its rows delivered. */
+/* Who could read the table anyhow may have its rows delivered: an administrator of streams is not meant. */
 static void
 check_may_subscribe(SluiceStream *stream)
 {
 	AclResult	result;
 
-	if (has_privs_of_role(GetUserId(), stream->owner) || has_privs_of_role(GetUserId(), sluice_catalog_owner()))
+	if (sluice_permission_owns(stream->owner))
 		return;
 	result = pg_class_aclcheck(stream->target, GetUserId(), ACL_SELECT);
 	if (result != ACLCHECK_OK)

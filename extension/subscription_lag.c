@@ -77,6 +77,8 @@ measure(int32 stream_id, int64 position, SluiceLag *lag)
 					 stream->envelope[SLUICE_ENVELOPE_RECEIVED_AT] == NULL ? "CAST(NULL AS timestamp with time zone)" :
 					 quote_identifier(stream->envelope[SLUICE_ENVELOPE_RECEIVED_AT]));
 	sluice_acting_begin(&acting, stream->owner, true, false);
+	/* Policies of the table may call functions: they find nothing of who looks on. */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_execute_with_args(query, lengthof(types), types, values, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not count rows of stream %d", stream_id);

@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "permission.h"
 #include "stream.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -183,8 +184,19 @@ find_subscriptions(int32 stream, ArrayType *ids, int32 **subscriptions)
 	return n;
 }
 
+/* The consumer takes an edited row for one of the stream's target. */
+static void
+check_edit(int32 stream_id)
+{
+	SluiceStream *stream = sluice_stream_by_id(stream_id);
+
+	if (stream == NULL)
+		elog(ERROR, "stream %d is not there", stream_id);
+	sluice_permission_check_edit(stream);
+}
+
 ArrayType *
-sluice_subscription_letter_lock(int32 stream, ArrayType *ids)
+sluice_subscription_letter_lock(int32 stream, ArrayType *ids, bool edited)
 {
 	int32	   *subscriptions;
 	int			n = find_subscriptions(stream, ids, &subscriptions);
@@ -199,6 +211,8 @@ sluice_subscription_letter_lock(int32 stream, ArrayType *ids)
 		if (sluice_subscription_lock(subscriptions[i], true, &subscription) != SLUICE_SUBSCRIPTION_LOCKED)
 			continue;
 		sluice_subscription_check_owner(&subscription);
+		if (edited)
+			check_edit(subscription.stream_id);
 		sluice_active_change_at_commit(subscription.id);
 		locked[nlocked++] = Int32GetDatum(subscription.id);
 	}

@@ -19,10 +19,11 @@ extern void sluice_subscription_letter_discard(const SluiceSubscription *subscri
 
 /*
  * Lock the subscriptions whose unsettled letters are meant, those of a stream (0: of all)
- * and with these ids (NULL: all), and tell their consumers at commit.  The caller must own them.
+ * and with these ids (NULL: all), and tell their consumers at commit.  The caller must administer them;
+ * edited: and may give them another payload.
  * Returns their ids, integer[], palloc'ed: letters of others are to be left alone.
  */
-extern ArrayType *sluice_subscription_letter_lock(int32 stream, ArrayType *ids);
+extern ArrayType *sluice_subscription_letter_lock(int32 stream, ArrayType *ids, bool edited);
 
 /*
  * Put open letters back to their subscriptions, which are locked: state redelivery.  payload,

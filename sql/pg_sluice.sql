@@ -174,7 +174,7 @@ COMMENT ON TABLE sluice.subscriptions IS 'durable subscriptions: named readers o
 COMMENT ON COLUMN sluice.subscriptions.id IS 'as sluice.dead_letters.subscription has it';
 COMMENT ON COLUMN sluice.subscriptions.name IS 'unique in the database: sluice.ack() names a subscription by it alone';
 COMMENT ON COLUMN sluice.subscriptions.stream IS 'id of the stream whose rows it reads';
-COMMENT ON COLUMN sluice.subscriptions.owner IS 'the role that made it, which may acknowledge, seek and drop it, as the owner of its stream may; one that a consumer made over the network belongs to that';
+COMMENT ON COLUMN sluice.subscriptions.owner IS 'the role that made it, which may acknowledge, seek and drop it, as the owner of its stream and members of sluice_admin may; one that a consumer made over the network belongs to that';
 COMMENT ON COLUMN sluice.subscriptions.guarantee IS 'at_least_once: the position moves on acknowledgement; at_most_once: it moves before rows are sent, and nothing is acknowledged';
 COMMENT ON COLUMN sluice.subscriptions."position" IS 'all rows with an offset up to this one are done with';
 COMMENT ON COLUMN sluice.subscriptions.epoch IS 'of the last activation, nack or seek: an acknowledgement with any other one is refused';
@@ -450,5 +450,64 @@ CREATE FUNCTION sluice.audit(stream text, OUT producer uuid, OUT rows bigint, OU
 RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_audit' LANGUAGE C STRICT;
 COMMENT ON FUNCTION sluice.audit IS 'compare a stream''s target, which must keep producer and sequence, with the ledger. Of each producer: rows in the target; sequences that are there more than once (doubled); sequences above its last one (beyond); dead letters that were redriven; and how many rows fewer there are than were stored and redriven (missing; negative: more)';
 
+--
+-- Privileges: see docs/roles.md.  All of this comes last, so that it covers every object above;
+-- an upgrade script that makes objects ends with the same.
+--
+-- No function is SECURITY DEFINER: those in C act as the extension's owner where they touch our own
+-- tables and nowhere else, and check themselves whose stream it is.  Row types keep their USAGE for
+-- PUBLIC: to name one takes the schema's.
+--
+
+REVOKE ALL ON SCHEMA sluice FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA sluice FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sluice FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA sluice FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA sluice FROM PUBLIC;
+
+-- Roles belong to the cluster: another database, or a dump of it, may have brought them already.
+DO $$
+DECLARE
+	wanted record;
+BEGIN
+	FOR wanted IN VALUES ('sluice_reader', 'pg_sluice: may read streams, the ledger and statistics, no payloads'),
+		('sluice_admin', 'pg_sluice: may administer the streams and subscriptions of all owners') LOOP
+		BEGIN
+			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted.column1);
+			EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', wanted.column1, wanted.column2);
+		EXCEPTION WHEN duplicate_object OR unique_violation THEN
+			IF (SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = wanted.column1) THEN
+				RAISE WARNING USING MESSAGE = pg_catalog.format('role "%s" is there already and can log in', wanted.column1),
+					HINT = 'It has privileges in schema "sluice" now. It is meant to be granted to roles that log in: ALTER ROLE ... NOLOGIN.';
+			END IF;
+		END;
+	END LOOP;
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members
+		WHERE roleid = 'sluice_reader'::regrole AND member = 'sluice_admin'::regrole) THEN
+		GRANT sluice_reader TO sluice_admin;
+	END IF;
+END $$;
+
+GRANT USAGE ON SCHEMA sluice TO sluice_reader;
+GRANT SELECT ON sluice.streams, sluice.subscriptions, sluice.producers, sluice.gaps, sluice.ledger TO sluice_reader;
+-- Of dead letters neither what was sent (payload, key) nor what quotes it: messages and details hold values of the payload.
+GRANT SELECT (id, stream, stream_name, producer, sequence, sqlstate, constraint_name, received_at, created_at,
+	state, settled_at, settled_by, subscription, "offset") ON sluice.dead_letters TO sluice_reader;
+GRANT EXECUTE ON FUNCTION sluice.home(), sluice.audit(text) TO sluice_reader;
+-- The views of statistics, and the functions behind them, which run as who looks at the view.
+DO $$
+DECLARE
+	object record;
+BEGIN
+	FOR object IN SELECT oid::regclass AS name FROM pg_catalog.pg_class
+		WHERE relnamespace = 'sluice'::regnamespace AND relkind = 'v' AND relname LIKE 'stat\_%' LOOP
+		EXECUTE pg_catalog.format('GRANT SELECT ON %s TO sluice_reader', object.name);
+	END LOOP;
+	FOR object IN SELECT oid::regprocedure AS name FROM pg_catalog.pg_proc
+		WHERE pronamespace = 'sluice'::regnamespace AND proname LIKE 'stat\_%' LOOP
+		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO sluice_reader', object.name);
+	END LOOP;
+END $$;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA sluice TO sluice_admin;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sluice TO sluice_admin;
+REVOKE ALL ON FUNCTION sluice.streams_changed() FROM sluice_admin;

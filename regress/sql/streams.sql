@@ -7,7 +7,7 @@ SELECT sluice.create_stream('readings', message_type => 'ingestion.DataPayload')
 \d readings
 SELECT sluice.create_stream('events', payload_format => 'json') = 2 AS second;
 \d events
-SELECT sluice.create_stream('blobs', payload_format => 'bytes', envelope_columns => '{}') IS NULL AS never;
+SELECT sluice.create_stream('blobs', payload_format => 'bytes', envelope_columns => '{"key": "nosuch"}') IS NULL AS never;
 SELECT sluice.create_stream('blobs', payload_format => 'bytes') IS NOT NULL AS made;
 SELECT name, target, owner = current_user::regrole AS mine, payload_format, message_type, idempotency_window, offset_column, unknown_fields,
 	overflow_column, envelope_columns, is_default, allow_foreign, key_conflict, held_reason

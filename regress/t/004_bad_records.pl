@@ -1,4 +1,6 @@
 # A record that cannot be stored neither delays nor loses the records beside it.
+#
+# suites: beside others
 use strict;
 use warnings;
 

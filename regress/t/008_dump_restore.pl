@@ -33,6 +33,9 @@ SELECT sluice.redrive(ids => ARRAY(SELECT id FROM sluice.dead_letters WHERE subs
 UPDATE sluice.subscriptions SET max_attempts = 9 WHERE name = 'odd one';
 SELECT nack('odd one', 5, '{"n": 5}', 'odd, too');
 DROP FUNCTION activate, nack;
+CREATE ROLE watcher IN ROLE sluice_reader;
+CREATE ROLE app;
+GRANT EXECUTE ON FUNCTION sluice.hold TO app;
 END
 
 my $streams = "SELECT id, uid, name, target, owner, payload_format, message_type, idempotency_window, is_default FROM sluice.streams ORDER BY id";
@@ -56,6 +59,9 @@ foreach my $format ('plain', 'custom')
 		  : ('pg_restore', '--exit-on-error', '-d', $database, $file);
 		$node->command_ok(\@restore, 'restore');
 		is($sluice->sql($_), $before{$_}, 'the same: ' . substr $_, 0, 60) foreach sort keys %before;
+		is($sluice->sql("SET ROLE watcher; SELECT count(*) FROM sluice.stat_streams; SELECT count(stream) FROM sluice.dead_letters"), "2\n101", 'a reader reads');
+		is($sluice->sql("SELECT has_function_privilege('app', 'sluice.hold(text, text)', 'EXECUTE'), has_function_privilege('app', 'sluice.resume(text)', 'EXECUTE')"), 't|f',
+			'what was granted besides is granted');
 
 		$sluice->wait_serving;
 		ok($sluice->wait_sql("SELECT bool_and(hold IS NOT NULL) FROM sluice.stat_streams", 't', 30), 'the streams are held');

@@ -1,6 +1,8 @@
 # User code behind the endpoint meets what it would meet under INSERT: the
 # database's search_path, and locks, which are waited for no longer than
 # sluice.lock_timeout.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -12,7 +12,7 @@ my $readme = slurp_file(Sluice::regress_directory() . '/../README.md');
 my %blocks;
 
 push @{ $blocks{$1} }, $2 while $readme =~ /^```(\w+)\n(.*?)^```$/msg;
-is(scalar @{ $blocks{sql} }, 3, 'three blocks of SQL');
+is(scalar @{ $blocks{sql} }, 4, 'four blocks of SQL');
 is(scalar @{ $blocks{python} }, 1, 'one of Python');
 
 is(($sluice->try_sql($blocks{sql}[0]))[0], 0, 'the first stream');
@@ -48,6 +48,11 @@ is($sluice->sql("SELECT position = (SELECT max(id) FROM events) FROM sluice.subs
 is($sluice->exact([ { key => 'cold', reading => { device_id => 'x', temperature_celsius => -300 } } ])->{responses}[0][1],
 	'REJECTED_DLQ', 'a refused record');
 ($status, $out, $err) = $sluice->try_sql($blocks{sql}[2]);
+is($status, 0, 'a role for devices') or diag($err);
+$sluice->sql('GRANT INSERT ON events TO device');
+($status, $out, $err) = $sluice->tool(qq({"id": "c", "what": "three"}\n), 'send', '--stream', 'events', '--key', 'id', '--server', 'sluice://device@' . $sluice->address, '-');
+is($status, 0, '... it sends') or diag($err);
+($status, $out, $err) = $sluice->try_sql($blocks{sql}[3]);
 is($status, 0, 'dead letters') or diag($err);
 like($out, qr/^\d+\|readings\|cold\|23514\|/, '... are shown with the reason');
 

@@ -3,6 +3,8 @@
 # Each subtest is a rule of the protocol (proto/sluice.proto), played by a bare
 # client step by step; after each of them the account of every producer is held
 # against the rows, the dead letters and the gaps.
+#
+# suites: beside others
 use strict;
 use warnings;
 

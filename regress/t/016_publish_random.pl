@@ -5,6 +5,8 @@
 # end.  What a record is follows from its sequence, so the outcome is known.
 #
 # SLUICE_SEED replays the choices, SLUICE_ROUNDS makes more of them.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,4 +1,6 @@
 # Publish: whatever the target does with rows, the accounts of their producers say so.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -300,7 +300,7 @@ test_tables(void)
 	sluice_buffer_append_text(&out, "; ");
 	ok(sluice_format_table_columns(&options, &out, &error), "table columns of a bytes stream");
 	sluice_buffer_append_char(&out, '\0');
-	is_text(out.data, "\"payload\" jsonb; \"payload\" bytea", "one payload column");
+	is_text(out.data, "\"payload\" pg_catalog.jsonb; \"payload\" pg_catalog.bytea", "one payload column");
 	sluice_buffer_free(&out);
 }
 

@@ -243,7 +243,7 @@ test_tables(void)
 
 	ok(sluice_format_table_columns(&options, &out, &error), "table columns of ingestion.DataPayload");
 	sluice_buffer_append_char(&out, '\0');
-	is_text(out.data, "\"device_id\" text, \"timestamp\" timestamp with time zone, "
+	is_text(out.data, "\"device_id\" pg_catalog.text, \"timestamp\" timestamp with time zone, "
 			"\"temperature_celsius\" double precision, \"humidity_percent\" double precision", "its columns");
 	sluice_buffer_reset(&out);
 	options = options_of("test.Everything");
@@ -251,9 +251,9 @@ test_tables(void)
 	sluice_buffer_append_char(&out, '\0');
 	ok(strstr(out.data, "\"f_uint64\" numeric,") && strstr(out.data, "\"f_uint32\" bigint,") &&
 	   strstr(out.data, "\"w_uint64\" numeric,") && strstr(out.data, "\"r_timestamp\" timestamp with time zone[],") &&
-	   strstr(out.data, "\"r_enum\" text[],") && strstr(out.data, "\"m_int\" jsonb,") &&
-	   strstr(out.data, "\"r_point\" jsonb,") && strstr(out.data, "\"f_struct\" jsonb,") &&
-	   strstr(out.data, "\"f_duration\" interval,") && strstr(out.data, "\"w_bytes\" bytea,"), "natural columns: %s", out.data);
+	   strstr(out.data, "\"r_enum\" pg_catalog.text[],") && strstr(out.data, "\"m_int\" pg_catalog.jsonb,") &&
+	   strstr(out.data, "\"r_point\" pg_catalog.jsonb,") && strstr(out.data, "\"f_struct\" pg_catalog.jsonb,") &&
+	   strstr(out.data, "\"f_duration\" interval,") && strstr(out.data, "\"w_bytes\" pg_catalog.bytea,"), "natural columns: %s", out.data);
 	sluice_buffer_free(&out);
 }
 
