@@ -68,6 +68,7 @@ host    all         of_ident     all ident
 local   all         of_peer      peer
 hostssl all         of_cert      all cert
 hostssl all         anna,bert    all cert map=devs
+hostssl all         carl         all cert map=broken
 hostssl all         certified    all scram-sha-256 clientcert=verify-ca
 hostssl all         other,of_full all trust clientcert=verify-full
 host    all         same_host    samehost trust
@@ -79,7 +80,7 @@ host    all         first_wins   all trust
 END
 close $hba;
 open my $ident, '>', $node->data_dir . '/pg_ident.conf' or die;
-print $ident "devs /^(.*)\@dev\$ \\1\ndevs of_cert bert\n";
+print $ident "devs /^(.*)\@dev\$ \\1\ndevs of_cert bert\nbroken /^of \\1\nbroken of_cert carl\n";
 close $ident;
 
 $sluice->start;
@@ -112,7 +113,7 @@ CREATE ROLE no_insert LOGIN;
 CREATE ROLE some_columns LOGIN;
 DO $$ DECLARE r text; BEGIN
 	FOREACH r IN ARRAY ARRAY['of_trust', 'of_reject', 'only_ssl', 'only_plain', 'only_v6', 'far_away', 'of_elsewhere', 'of_quoted', 'of_ldap',
-		'of_ident', 'of_peer', 'of_cert', 'anna', 'bert', 'other', 'of_full', 'same_host', 'same_net', 'by_name', 'by_other', 'first_wins', 'no_schema',
+		'of_ident', 'of_peer', 'of_cert', 'anna', 'bert', 'carl', 'other', 'of_full', 'same_host', 'same_net', 'by_name', 'by_other', 'first_wins', 'no_schema',
 		'no_sequence', 'unlisted'] LOOP
 		EXECUTE format('CREATE ROLE %I LOGIN', r);
 	END LOOP;
@@ -236,6 +237,7 @@ subtest 'over TLS' => sub {
 	attempt('cert, a map with a regular expression', 'anna', @tls, certificate => "$files/anna\@dev");
 	attempt('cert, a map with a name', 'bert', @tls, certificate => "$files/of_cert");
 	attempt('cert, a map without this name', 'bert', @tls, certificate => "$files/other");
+	attempt('cert, a map with a line that cannot be applied', 'carl', @tls, certificate => "$files/of_cert");
 	attempt('clientcert=verify-ca, any certificate and the password', 'certified', @tls, certificate => "$files/other", password => 'secret');
 	attempt('clientcert=verify-ca, a certificate and a wrong password', 'certified', @tls, certificate => "$files/other", password => 'no');
 	attempt('clientcert=verify-ca, no certificate', 'certified', @tls, password => 'secret');
