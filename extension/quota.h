@@ -1,6 +1,6 @@
 /*
  * quota.h
- *		The calls of roles that have a connection limit, of all workers.
+ *		The calls of roles and databases that have a connection limit, of all workers.
  *
  * Plain C but for the attaching: the main thread counts a call in, the network
  * thread counts it out when it is gone, by the place that it was given.
@@ -11,12 +11,15 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Roles with a limit that have calls at one worker at the same time; the calls of others are not counted. */
-#define SLUICE_QUOTA_ROLES 256
+/* Of them, those that have calls at one worker at the same time; for more there is no place, and they are not let in. */
+#define SLUICE_QUOTA_PLACES 1024
+
+/* The key of a database; that of a role is its OID. */
+#define SLUICE_QUOTA_DATABASE(oid) (UINT64_C(1) << 32 | (oid))
 
 typedef struct SluiceQuota
 {
-	_Atomic uint32_t role;		/* 0: free */
+	_Atomic uint64_t key;		/* 0: free */
 	_Atomic int32_t calls;
 } SluiceQuota;
 

@@ -2,8 +2,8 @@
  * quotas.c
  *		The quotas of the workers in shared memory.
  *
- * A worker's main thread alone gives its places to roles.  A place whose calls are all gone is
- * free for another role; the network thread only ever lowers a count.
+ * A worker's main thread alone gives its places to roles and databases.  A place whose calls are all gone is
+ * free for another one; the network thread only ever lowers a count.
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
-typedef SluiceQuota Quotas[SLUICE_QUOTA_ROLES];
+typedef SluiceQuota Quotas[SLUICE_QUOTA_PLACES];
 
 static Quotas *quotas = NULL;
 static int	attached = -1;
@@ -63,15 +63,15 @@ sluice_quotas_attach(int worker)
 }
 
 SluiceQuota *
-sluice_quotas_take(Oid role)
+sluice_quotas_take(uint64 key)
 {
 	SluiceQuota *place = NULL;
 
-	for (int i = 0; i < SLUICE_QUOTA_ROLES; i++)
+	for (int i = 0; i < SLUICE_QUOTA_PLACES; i++)
 	{
 		SluiceQuota *quota = &quotas[attached][i];
 
-		if (atomic_load(&quota->role) == role)
+		if (atomic_load(&quota->key) == key)
 		{
 			place = quota;
 			break;
@@ -81,19 +81,19 @@ sluice_quotas_take(Oid role)
 	}
 	if (place == NULL)
 		return NULL;
-	atomic_store(&place->role, role);
+	atomic_store(&place->key, key);
 	atomic_fetch_add(&place->calls, 1);
 	return place;
 }
 
 int
-sluice_quotas_count(Oid role)
+sluice_quotas_count(uint64 key)
 {
 	int			calls = 0;
 
 	for (int worker = 0; worker < SLUICE_MAX_WORKERS; worker++)
-		for (int i = 0; i < SLUICE_QUOTA_ROLES; i++)
-			if (atomic_load(&quotas[worker][i].role) == role)
+		for (int i = 0; i < SLUICE_QUOTA_PLACES; i++)
+			if (atomic_load(&quotas[worker][i].key) == key)
 				calls += atomic_load(&quotas[worker][i].calls);
 	return calls;
 }

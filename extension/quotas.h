@@ -15,10 +15,10 @@ extern void sluice_quotas_install(void);
 /* A worker begins: it has no calls. */
 extern PGDLLEXPORT void sluice_quotas_attach(int worker);
 
-/* One call more of a role at this worker; NULL: there is no place to count it. */
-extern PGDLLEXPORT SluiceQuota *sluice_quotas_take(Oid role);
+/* One call more of a role or database at this worker; NULL: there is no place to count it. */
+extern PGDLLEXPORT SluiceQuota *sluice_quotas_take(uint64 key);
 
-/* The calls of a role that are counted, at all workers. */
-extern PGDLLEXPORT int sluice_quotas_count(Oid role);
+/* Its calls that are counted, at all workers. */
+extern PGDLLEXPORT int sluice_quotas_count(uint64 key);
 
 #endif							/* SLUICE_QUOTAS_H */

@@ -111,7 +111,8 @@ typedef struct SluiceSender
 	int32_t		claim;			/* the ingest transaction's, within one batch */
 	struct SluiceLogin *login;	/* what the client shows of itself */
 	uint32_t	role;			/* the main thread's: OID of the role that it acts as; 0: of the owner of its stream */
-	struct SluiceQuota *quota;	/* where the call is counted, of a role with a connection limit; or NULL */
+	struct SluiceQuota *role_quota;	/* where the call is counted, of a role with a connection limit; or NULL */
+	struct SluiceQuota *database_quota; /* the same, of a database with one */
 	void	   *call;			/* the network thread's */
 	_Atomic bool gone;			/* the client has left: set by the network thread, anybody may look */
 } SluiceSender;

@@ -17,6 +17,7 @@ Steps
   {"do": "subscribe", "call": C, "subscription": NAME, ...}     begin a call of Subscribe, earliest row first
   {"do": "take", "call": C}                     the next row, as an object, or [STATUS, MESSAGE]
   {"do": "end", "call": C}                      wait until the server ends it: [STATUS, MESSAGE]
+  {"do": "ended"}                               [[STATUS, MESSAGE], ...] of the calls that the server has ended so far
   {"do": "close", "call": C}                    half-close; [STATUS, MESSAGE]
   {"do": "unsubscribe", "subscription": NAME, "drop": BOOL, ...}
         [VERDICT, MESSAGE]
@@ -163,6 +164,9 @@ def main():
         elif do in ("open", "subscribe"):
             calls[step["call"]] = Call(step)
             answer = []
+        elif do == "ended":
+            over = [call.answers for call in calls.values() if not call.answers.is_active()]
+            answer = [[answers.code().name, answers.details()] for answers in over]
         elif do == "unsubscribe":
             answer = unsubscribe(step)
         else:

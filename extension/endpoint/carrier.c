@@ -341,7 +341,8 @@ sluice_carrier_check(SluiceNetwork *network)
 	{
 		SluiceCarrier *carrier = (SluiceCarrier *) call;
 
-		if (call->method->proceed == NULL || !call->opened || carrier->ending || carrier->checking)
+		/* One that was refused as it began may have no name of a stream, or no login. */
+		if (call->method->proceed == NULL || !call->opened || call->ended || carrier->ending || carrier->checking)
 			continue;
 		carrier->checking = true;
 		carrier->check = (SluiceRecord) {.kind = SLUICE_CHECK,.run = 1,.received_at = network->now};

@@ -9,9 +9,10 @@
  *
  * Whoever guesses passwords pays, not the worker: of one address no more than PER_ADDRESS
  * clients are compared at a time, in their order, and a wrong password is told FAILURE_US
- * later and keeps its place until then.
+ * later and keeps its place until then.  Of those that wait for a place there are no more
+ * than WAITING_PER_ADDRESS either, for they are calls: and nobody waits that has left.
  *
- * An open call is judged again, as one whose password is known to be right, when the
+ * An open call is judged again, by what was found of its password when it began, when the
  * configuration was reloaded or the roles or databases of the server were changed.
  */
 #include "postgres.h"
@@ -24,9 +25,11 @@
 #include "common/saslprep.h"
 #include "errand.h"
 #include "hba.h"
+#include "host.h"
 #include "ident.h"
 #include "judgement.h"
 #include "lib/ilist.h"
+#include "postmaster/postmaster.h"
 #include "refusal.h"
 #include "settlement.h"
 #include "utils/hsearch.h"
@@ -36,10 +39,14 @@
 #include "utils/timestamp.h"
 
 #define PER_ADDRESS 4
+#define WAITING_PER_ADDRESS 256
 #define FAILURE_US USECS_PER_SEC
 
 /* Open calls are not checked more often than that, whatever is altered. */
 #define CHECK_INTERVAL_US (100 * INT64CONST(1000))
+
+/* Those that wait are looked through for who has left. */
+#define SWEEP_INTERVAL_US (100 * INT64CONST(1000))
 
 /* Lines about clients that were turned away, a second. */
 #define LOG_LINES 20
@@ -50,12 +57,13 @@ typedef struct AddressKey
 	uint8		bytes[16];
 } AddressKey;
 
-/* An address that passwords are compared for. */
+/* An address that passwords are compared for; of IPv6 a network, as one client has all of its addresses. */
 typedef struct Origin
 {
 	AddressKey	key;			/* hash key */
 	int			busy;			/* of them, at most PER_ADDRESS */
 	dlist_head	waiting;		/* Applicants */
+	int			nwaiting;		/* of them, at most WAITING_PER_ADDRESS */
 } Origin;
 
 /* A client whose password is to be compared, or whose address's name is looked up. */
@@ -65,10 +73,11 @@ typedef struct Applicant
 	dlist_node	node;			/* of its origin's waiting, or of the gate's failed */
 	SluiceJudgement judgement;
 	Origin	   *origin;
-	char	   *password;		/* malloc'ed */
+	char	   *password;		/* malloc'ed; as it was sent, until its turn comes */
 	bool		fits;
 	struct sockaddr_storage address;
 	char		host[NI_MAXHOST];
+	int64		begun_at;
 	int64		answer_at;
 } Applicant;
 
@@ -82,6 +91,8 @@ struct SluiceGate
 	HTAB	   *origins;
 	dlist_head	failed;			/* Applicants with a wrong password, by answer_at */
 	int			applicants;
+	int			waiting;		/* of them, for a place of their address */
+	int64		sweep_at;
 	int64		check_at;
 	const char *drain_message;	/* NULL: not draining */
 	bool		suspects_drop;
@@ -168,6 +179,7 @@ let_in(SluiceGate *gate, const SluiceJudgement *judgement)
 	if (record->kind != SLUICE_CHECK)
 	{
 		sender->role = judgement->role;
+		sender->login->proven = judgement->proven;
 		gate->admit(gate->argument, record);
 		return;
 	}
@@ -193,38 +205,29 @@ start_thread(SluiceGate *gate, SluiceErrands **errands, const char *name)
 				 errmsg("could not start a thread for clients that log in: %m")));
 }
 
+static bool
+has_left(const Applicant *applicant)
+{
+	return atomic_load(&applicant->judgement.record->sender->gone);
+}
+
 static void
 compare(SluiceErrand *errand)
 {
 	Applicant  *applicant = (Applicant *) errand;
 
-	applicant->fits = sluice_secret_fits(&applicant->judgement.secret, applicant->password) &&
+	applicant->fits = !has_left(applicant) &&
+		sluice_secret_fits(&applicant->judgement.secret, applicant->password) &&
 		applicant->judgement.secret_known;
 }
 
-/* The name of the address, where that name has this address; else "". */
 static void
 look_up_host(SluiceErrand *errand)
 {
 	Applicant  *applicant = (Applicant *) errand;
-	const struct sockaddr_storage *address = &applicant->address;
-	socklen_t	length = address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-	struct addrinfo hints = {.ai_family = address->ss_family,.ai_socktype = SOCK_STREAM};
-	struct addrinfo *found = NULL;
-	bool		confirmed = false;
 
-	if (getnameinfo((const struct sockaddr *) address, length, applicant->host, sizeof(applicant->host), NULL, 0, NI_NAMEREQD) == 0 &&
-		getaddrinfo(applicant->host, NULL, &hints, &found) == 0)
-		for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
-			confirmed |= address->ss_family == AF_INET ?
-				memcmp(&((const struct sockaddr_in *) at->ai_addr)->sin_addr,
-					   &((const struct sockaddr_in *) address)->sin_addr, sizeof(struct in_addr)) == 0 :
-				memcmp(&((const struct sockaddr_in6 *) at->ai_addr)->sin6_addr,
-					   &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(struct in6_addr)) == 0;
-	if (found != NULL)
-		freeaddrinfo(found);
-	if (!confirmed)
-		applicant->host[0] = '\0';
+	if (!has_left(applicant))
+		sluice_host_name(&applicant->address, applicant->host, sizeof(applicant->host));
 }
 
 static Applicant *
@@ -235,6 +238,7 @@ new_applicant(SluiceGate *gate, const SluiceJudgement *judgement, void (*run) (S
 	applicant->errand.run = run;
 	applicant->judgement = *judgement;
 	applicant->address = judgement->record->sender->login->address;
+	applicant->begun_at = sluice_settlement_clock();
 	gate->applicants++;
 	return applicant;
 }
@@ -255,46 +259,82 @@ key_of(const struct sockaddr_storage *address)
 	if (address->ss_family == AF_INET)
 		memcpy(key.bytes, &((const struct sockaddr_in *) address)->sin_addr, sizeof(struct in_addr));
 	else if (address->ss_family == AF_INET6)
-		memcpy(key.bytes, &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(struct in6_addr));
+		memcpy(key.bytes, &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(struct in6_addr) / 2);
 	return key;
 }
 
-/* As a client would have normalized it. */
-static char *
-normalized(const char *password)
+/* As a client would have normalized it, which takes its time with a long one: so not before it has its turn. */
+static void
+normalize(Applicant *applicant)
 {
 	char	   *prepared;
-	char	   *copy = strdup(pg_saslprep(password, &prepared) == SASLPREP_SUCCESS ? prepared : password);
+	char	   *copy;
 
+	if (pg_saslprep(applicant->password, &prepared) != SASLPREP_SUCCESS)
+		return;
+	copy = strdup(prepared);
 	if (copy == NULL)
 		ereport(FATAL,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return copy;
+	sluice_login_forget(applicant->password);
+	applicant->password = copy;
+}
+
+static void
+give_place(SluiceGate *gate, Applicant *applicant)
+{
+	applicant->origin->busy++;
+	normalize(applicant);
+	sluice_errands_add(gate->secrets, &applicant->errand);
+}
+
+static void
+refuse_crowd(SluiceGate *gate, SluiceRecord *record)
+{
+	sluice_refuse(gate->network, record, SLUICE_STATUS_RESOURCE_EXHAUSTED,
+				  "too many clients of this address are logging in: try again later");
+}
+
+static Origin *
+origin_of(SluiceGate *gate, const struct sockaddr_storage *address)
+{
+	AddressKey	key = key_of(address);
+	bool		found;
+	Origin	   *origin = hash_search(gate->origins, &key, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		origin->busy = origin->nwaiting = 0;
+		dlist_init(&origin->waiting);
+	}
+	return origin;
 }
 
 static void
 begin_comparing(SluiceGate *gate, const SluiceJudgement *judgement)
 {
-	Applicant  *applicant = new_applicant(gate, judgement, compare);
-	AddressKey	key = key_of(&applicant->address);
-	bool		found;
+	SluiceLogin *login = judgement->record->sender->login;
+	Origin	   *origin = origin_of(gate, &login->address);
+	Applicant  *applicant;
 
-	applicant->password = normalized(judgement->record->sender->login->password);
-	forget_password(judgement->record);
-	applicant->origin = hash_search(gate->origins, &key, HASH_ENTER, &found);
-	if (!found)
+	if (origin->nwaiting == WAITING_PER_ADDRESS)
 	{
-		applicant->origin->busy = 0;
-		dlist_init(&applicant->origin->waiting);
-	}
-	start_thread(gate, &gate->secrets, "sluice secrets");
-	if (applicant->origin->busy == PER_ADDRESS)
-	{
-		dlist_push_tail(&applicant->origin->waiting, &applicant->node);
+		refuse_crowd(gate, judgement->record);
 		return;
 	}
-	applicant->origin->busy++;
-	sluice_errands_add(gate->secrets, &applicant->errand);
+	start_thread(gate, &gate->secrets, "sluice secrets");
+	applicant = new_applicant(gate, judgement, compare);
+	applicant->origin = origin;
+	applicant->password = login->password;
+	login->password = NULL;
+	if (origin->busy < PER_ADDRESS)
+	{
+		give_place(gate, applicant);
+		return;
+	}
+	dlist_push_tail(&origin->waiting, &applicant->node);
+	origin->nwaiting++;
+	gate->waiting++;
 }
 
 static void
@@ -362,10 +402,18 @@ judge(SluiceGate *gate, SluiceRecord *record, bool proven)
 void
 sluice_gate_add(SluiceGate *gate, SluiceRecord *record)
 {
-	judge(gate, record, record->kind == SLUICE_CHECK);
+	judge(gate, record, record->sender->login->proven);
 }
 
 /* ---- a turn ---- */
+
+static void
+stop_waiting(SluiceGate *gate, Applicant *applicant)
+{
+	dlist_delete(&applicant->node);
+	applicant->origin->nwaiting--;
+	gate->waiting--;
+}
 
 /* It is settled: the next one of its address may be compared. */
 static void
@@ -374,10 +422,10 @@ leave_origin(SluiceGate *gate, Origin *origin)
 	origin->busy--;
 	if (!dlist_is_empty(&origin->waiting))
 	{
-		Applicant  *next = dlist_container(Applicant, node, dlist_pop_head_node(&origin->waiting));
+		Applicant  *next = dlist_head_element(Applicant, node, &origin->waiting);
 
-		origin->busy++;
-		sluice_errands_add(gate->secrets, &next->errand);
+		stop_waiting(gate, next);
+		give_place(gate, next);
 	}
 	else if (origin->busy == 0)
 		(void) hash_search(gate->origins, &origin->key, HASH_REMOVE, NULL);
@@ -441,6 +489,37 @@ answer_failed(SluiceGate *gate)
 	}
 }
 
+/* Whoever waits is a call that nobody else can have: not longer than its client does, and than the server would. */
+static void
+sweep_waiting(SluiceGate *gate, int64 now)
+{
+	HASH_SEQ_STATUS status;
+	Origin	   *origin;
+
+	if (gate->waiting == 0 || now < gate->sweep_at)
+		return;
+	gate->sweep_at = now + SWEEP_INTERVAL_US;
+	hash_seq_init(&status, gate->origins);
+	while ((origin = hash_seq_search(&status)) != NULL)
+	{
+		dlist_mutable_iter iter;
+
+		dlist_foreach_modify(iter, &origin->waiting)
+		{
+			Applicant  *applicant = dlist_container(Applicant, node, iter.cur);
+
+			if (!is_moot(gate, applicant->judgement.record))
+			{
+				if (now - applicant->begun_at < AuthenticationTimeout * USECS_PER_SEC)
+					continue;
+				refuse_crowd(gate, applicant->judgement.record);
+			}
+			stop_waiting(gate, applicant);
+			free_applicant(gate, applicant);
+		}
+	}
+}
+
 void
 sluice_gate_turn(SluiceGate *gate)
 {
@@ -449,6 +528,7 @@ sluice_gate_turn(SluiceGate *gate)
 
 	take_compared(gate);
 	take_looked_up(gate);
+	sweep_waiting(gate, now);
 	answer_failed(gate);
 	if (suspicious && now >= gate->check_at && gate->drain_message == NULL)
 	{
@@ -465,6 +545,8 @@ sluice_gate_next(const SluiceGate *gate)
 {
 	int64		next = suspicious && gate->drain_message == NULL ? gate->check_at : PG_INT64_MAX;
 
+	if (gate->waiting > 0)
+		next = Min(next, gate->sweep_at);
 	if (gate->failed.head.next != &gate->failed.head)
 		next = Min(next, dlist_container(Applicant, node, gate->failed.head.next)->answer_at);
 	return next;
@@ -485,6 +567,7 @@ void
 sluice_gate_drain(SluiceGate *gate, const char *message)
 {
 	gate->drain_message = message;
+	gate->sweep_at = 0;
 }
 
 bool

@@ -82,16 +82,21 @@ sluice_ident_load(void)
 	lines_context = context;
 }
 
-/* The role that a line with a regular expression gives the name; NULL: it does not match. */
+/*
+ * The role that a line with a regular expression gives the name; NULL: it does not match.  A line that
+ * cannot be applied ends the search, as in the server: what follows it might give more than was meant.
+ */
 static char *
-substitute(const IdentLine *line, const char *name)
+substitute(const IdentLine *line, const char *name, bool *broken)
 {
 	pg_wchar   *wide = palloc((strlen(name) + 1) * sizeof(pg_wchar));
 	int			length = pg_mb2wchar_with_len(name, wide, strlen(name));
 	regmatch_t	matches[2];
 	const char *place = strstr(line->pg_role, "\\1");
+	int			result = pg_regexec(&((IdentLine *) line)->re, wide, length, 0, NULL, 2, matches, 0);
 
-	if (pg_regexec(&((IdentLine *) line)->re, wide, length, 0, NULL, 2, matches, 0) != REG_OKAY)
+	*broken = result != REG_OKAY && result != REG_NOMATCH;
+	if (result != REG_OKAY)
 		return NULL;
 	if (place == NULL)
 		return line->pg_role;
@@ -101,6 +106,7 @@ substitute(const IdentLine *line, const char *name)
 				(errcode(ERRCODE_INVALID_REGULAR_EXPRESSION),
 				 errmsg("regular expression \"%s\" has no subexpressions as requested by backreference in \"%s\"",
 						line->ident_user + 1, line->pg_role)));
+		*broken = true;
 		return NULL;
 	}
 	/* Matches count characters. */
@@ -116,6 +122,7 @@ bool
 sluice_ident_permits(const char *map, const char *role, const char *name)
 {
 	ListCell   *cell;
+	bool		broken = false;
 
 	if (map == NULL || map[0] == '\0')
 		return strcmp(role, name) == 0;
@@ -127,9 +134,11 @@ sluice_ident_permits(const char *map, const char *role, const char *name)
 		if (strcmp(line->usermap, map) != 0)
 			continue;
 		if (line->ident_user[0] == '/')
-			given = substitute(line, name);
+			given = substitute(line, name, &broken);
 		else if (strcmp(line->ident_user, name) != 0)
 			continue;
+		if (broken)
+			return false;
 		if (given != NULL && strcmp(given, role) == 0)
 			return true;
 	}

@@ -17,6 +17,7 @@
 #include "access.h"
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "common/base64.h"
 #include "common/ip.h"
@@ -73,7 +74,12 @@ stream_of(const SluiceRecord *record)
 	SluiceSubscription row;
 	const char *name = wish != NULL && wish->subscription[0] != '\0' ? wish->subscription : sender->stream;
 
-	if (!sluice_worker_installation_settle() || !pg_verify_mbstr(PG_UTF8, name, strlen(name), true))
+	if (!sluice_worker_installation_settle())
+		return NULL;
+	/* It is open: another stream may have that name by now. */
+	if (sender->stream_id != 0)
+		return sluice_stream_by_id(sender->stream_id);
+	if (!pg_verify_mbstr(PG_UTF8, name, strlen(name), true))
 		return NULL;
 	name = pg_any_to_server(name, strlen(name), PG_UTF8);
 	if (wish != NULL && wish->subscription[0] != '\0')
@@ -151,11 +157,18 @@ host_of(const SluiceLogin *login)
 	return pstrdup(host);
 }
 
+/* Who names no role does not learn whose the stream is, nor whether there is one. */
+static const char *
+told_name(const SluiceJudgement *judgement)
+{
+	return judgement->named ? judgement->role_name : "";
+}
+
 static void
 reject(SluiceJudgement *judgement, const SluiceLogin *login, const char *what)
 {
 	turn_away(judgement, SLUICE_STATUS_UNAUTHENTICATED, "%s host \"%s\", user \"%s\", database \"%s\", %s", what, host_of(login),
-			  judgement->role_name, get_database_name(MyDatabaseId), login->tls ? "SSL encryption" : "no encryption");
+			  told_name(judgement), get_database_name(MyDatabaseId), login->tls ? "SSL encryption" : "no encryption");
 }
 
 static void
@@ -178,7 +191,7 @@ read_secret(const char *stored, SluiceSecret *secret)
 		return false;
 	salt_length = pg_b64_decode(salt, strlen(salt), (char *) secret->salt, SLUICE_SECRET_SALT_MAX);
 	secret->salt_length = Max(salt_length, 0);
-	return secret->iterations > 0 && salt_length > 0 &&
+	return secret->iterations > 0 && secret->iterations <= SLUICE_SECRET_ITERATIONS_MAX && salt_length > 0 &&
 		pg_b64_decode(key, strlen(key), (char *) secret->stored_key, SLUICE_SECRET_KEY_SIZE) == SLUICE_SECRET_KEY_SIZE;
 }
 
@@ -210,7 +223,10 @@ check_password(SluiceJudgement *judgement, const SluiceLogin *login, bool named,
 	if (stored == NULL || get_password_type(stored) != PASSWORD_TYPE_MD5)
 		want_password(judgement, stored);
 	else if (method != uaSCRAM && plain_crypt_verify(judgement->role_name, stored, login->password, &detail) == STATUS_OK)
+	{
+		judgement->proven = true;
 		return true;
+	}
 	else
 		sluice_judgement_wrong_password(judgement);
 	return false;
@@ -233,7 +249,7 @@ check_certificate(SluiceJudgement *judgement, const SluiceLogin *login, const Hb
 	if (name != NULL && name[0] != '\0' && pg_verify_mbstr(PG_UTF8, name, strlen(name), true) &&
 		sluice_ident_permits(line->usermap, judgement->role_name, pg_any_to_server(name, strlen(name), PG_UTF8)))
 		return true;
-	turn_away(judgement, SLUICE_STATUS_UNAUTHENTICATED, "certificate authentication failed for user \"%s\"", judgement->role_name);
+	turn_away(judgement, SLUICE_STATUS_UNAUTHENTICATED, "certificate authentication failed for user \"%s\"", told_name(judgement));
 	return false;
 }
 
@@ -313,18 +329,43 @@ check_standing(SluiceJudgement *judgement, Oid role)
 
 /* -1: none */
 static int
-connection_limit(Oid role)
+role_limit(Oid role)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	Form_pg_authid form;
 	int			limit;
 
 	if (!HeapTupleIsValid(tuple))
 		return -1;
-	form = (Form_pg_authid) GETSTRUCT(tuple);
-	limit = form->rolsuper ? -1 : form->rolconnlimit;
+	limit = ((Form_pg_authid) GETSTRUCT(tuple))->rolconnlimit;
 	ReleaseSysCache(tuple);
 	return limit;
+}
+
+static int
+database_limit(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+	int			limit;
+
+	if (!HeapTupleIsValid(tuple))
+		return -1;
+	limit = ((Form_pg_database) GETSTRUCT(tuple))->datconnlimit;
+	ReleaseSysCache(tuple);
+	return limit;
+}
+
+/* Counted first, and taken back where it was one too many: two workers must not both see the last one free. */
+static bool
+take_place(SluiceQuota **place, uint64 key, int sessions, int limit)
+{
+	*place = sluice_quotas_take(key);
+	if (*place == NULL)
+		return false;
+	if (sessions + sluice_quotas_count(key) <= limit)
+		return true;
+	atomic_fetch_sub(&(*place)->calls, 1);
+	*place = NULL;
+	return false;
 }
 
 /* A call counts as a session does; one that is open already has its place. */
@@ -332,18 +373,23 @@ static bool
 take_quota(SluiceJudgement *judgement, Oid role)
 {
 	SluiceSender *sender = judgement->record->sender;
-	int			limit = connection_limit(role);
+	int			limit;
 
-	if (limit < 0 || judgement->record->kind == SLUICE_CHECK)
+	if (judgement->record->kind == SLUICE_CHECK || superuser_arg(role))
 		return true;
-	if (CountUserBackends(role) + sluice_quotas_count(role) >= limit)
+	limit = role_limit(role);
+	if (limit >= 0 && !take_place(&sender->role_quota, role, CountUserBackends(role), limit))
 	{
 		turn_away(judgement, SLUICE_STATUS_RESOURCE_EXHAUSTED, "too many connections for role \"%s\": end some, or raise its CONNECTION LIMIT",
 				  judgement->role_name);
 		return false;
 	}
-	sender->quota = sluice_quotas_take(role);
-	return true;
+	limit = database_limit();
+	if (limit < 0 || take_place(&sender->database_quota, SLUICE_QUOTA_DATABASE(MyDatabaseId), CountDBConnections(MyDatabaseId), limit))
+		return true;
+	turn_away(judgement, SLUICE_STATUS_RESOURCE_EXHAUSTED, "too many connections for database \"%s\": end some, or raise its CONNECTION LIMIT",
+			  get_database_name(MyDatabaseId));
+	return false;
 }
 
 void
@@ -360,7 +406,7 @@ sluice_judgement_step(void *argument)
 		turn_away(judgement, SLUICE_STATUS_UNAUTHENTICATED, "%s", login->mistake);
 		return;
 	}
-	named = find_name(judgement, login, &role);
+	judgement->named = named = find_name(judgement, login, &role);
 	if (!pass_hba(judgement, login, named, role))
 		return;
 	/* Without a stream there is nobody to act as: the client is told that there is none. */

@@ -28,6 +28,7 @@ typedef struct SluiceJudgement
 	SluiceRefusal refusal;
 	Oid			role;			/* InvalidOid: the owner of its stream, as it names none */
 	char		role_name[NAMEDATALEN];
+	bool		named;			/* by the client, or its certificate; else it is that of the stream's owner, or "" */
 	int			hba_line;		/* that decided; 0: none */
 	SluiceSecret secret;
 	bool		secret_known;	/* false: compare all the same, and say that it does not fit */

@@ -143,6 +143,12 @@ take_pair(SluiceLogin *login, char *pair, long length)
 		login->mistake = "authorization is not base64 of ROLE:PASSWORD";
 		return;
 	}
+	if (length - (colon + 1 - pair) > SLUICE_LOGIN_PASSWORD_MAX)
+	{
+		login->mistake = "the password is too long";
+		explicit_bzero(pair, (size_t) length);
+		return;
+	}
 	*colon = '\0';
 	login->user = strdup(pair);
 	if (colon[1] != '\0')

@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+/* In bytes.  To normalize what is long takes long, as the square of its length. */
+#define SLUICE_LOGIN_PASSWORD_MAX 1024
+
 typedef struct SluiceLogin
 {
 	struct sockaddr_storage address;	/* ss_family AF_UNIX: a unix socket; AF_UNSPEC: not known */
@@ -21,6 +24,7 @@ typedef struct SluiceLogin
 	bool		tls;
 	char	   *certificate_cn; /* of its certificate, which was verified; NULL: none */
 	char	   *certificate_dn; /* the same, RFC 2253 */
+	bool		proven;			/* the main thread's: its password was found right */
 	char	   *host;			/* the main thread's: name of the address, "" where it has none; NULL: not looked up */
 } SluiceLogin;
 

@@ -15,6 +15,9 @@
 #define SLUICE_SECRET_KEY_SIZE 32
 #define SLUICE_SECRET_SALT_MAX 128
 
+/* A third of a second.  A role may give itself a secret with any number: nobody else is to wait for it. */
+#define SLUICE_SECRET_ITERATIONS_MAX 500000
+
 /* What the server keeps of a password, by RFC 5802 with SHA-256. */
 typedef struct SluiceSecret
 {

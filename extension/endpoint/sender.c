@@ -102,11 +102,19 @@ sluice_sender_read(SluiceSender *sender, grpc_call *grpc, const grpc_metadata_ar
 	return complete && sender->stream != NULL && sender->address != NULL;
 }
 
+/* The call counts no more. */
+static void
+give_quota(SluiceQuota *quota)
+{
+	if (quota != NULL)
+		atomic_fetch_sub(&quota->calls, 1);
+}
+
 void
 sluice_sender_free(SluiceSender *sender)
 {
-	if (sender->quota != NULL)
-		atomic_fetch_sub(&sender->quota->calls, 1);
+	give_quota(sender->role_quota);
+	give_quota(sender->database_quota);
 	sluice_login_free(sender->login);
 	free(sender->stream);
 	free(sender->address);

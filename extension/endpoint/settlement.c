@@ -327,7 +327,7 @@ static void
 settle_gone(SluiceSettlement *settlement, SluiceGroup *group,
 			SluiceRecord **pending, int npending)
 {
-	const char *message = group->message[0] != '\0' ? group->message : "the stream was dropped";
+	const char *message = group->sqlstate[0] == '\0' && group->message[0] != '\0' ? group->message : "the stream was dropped";
 	SluiceRecord *record;
 
 	settlement->suspects_drop = true;
@@ -414,12 +414,12 @@ sort_run(Runs *runs, SluiceRecord *first)
 	runs->settled[runs->nsettled++] = first;
 }
 
-/* Did clients of another role get their records stored in this stream just now? */
+/* Is there a group of the stream with this outcome? */
 static bool
-stream_goes_on(const SluiceGroup *groups, int ngroups, int32 stream_id)
+stream_has(const SluiceGroup *groups, int ngroups, int32 stream_id, SluiceHold hold)
 {
 	for (int i = 0; i < ngroups; i++)
-		if (groups[i].stream_id == stream_id && groups[i].hold == SLUICE_HOLD_NONE)
+		if (groups[i].stream_id == stream_id && groups[i].hold == hold)
 			return true;
 	return false;
 }
@@ -452,7 +452,11 @@ settle_groups(SluiceSettlement *settlement, SluiceGroup *groups, int ngroups)
 				first->delay = 0;
 			last = first;
 		}
-		settle_group(settlement, &groups[i], runs.pending, runs.npending, stream_goes_on(groups, ngroups, groups[i].stream_id));
+		/* Dropped between the transactions of its groups: nothing of it is kept. */
+		if (stream_has(groups, ngroups, groups[i].stream_id, SLUICE_HOLD_GONE))
+			groups[i].hold = SLUICE_HOLD_GONE;
+		/* Clients of another role may have got their records stored. */
+		settle_group(settlement, &groups[i], runs.pending, runs.npending, stream_has(groups, ngroups, groups[i].stream_id, SLUICE_HOLD_NONE));
 	}
 	sluice_network_deliver(settlement->network, runs.settled, runs.nsettled);
 }

@@ -230,7 +230,8 @@ sluice_source_extracted(const SluiceSource *source, Oid role, SluiceEncoding enc
 {
 	const SluiceExtract *extract = &source->extract;
 
-	return extract->valid && extract->reading == sluice_source_known_reading(source, role, encoding) && extract->after == after && extract->n <= max_rows &&
+	return extract->valid && extract->reading == sluice_source_known_reading(source, role, encoding) &&
+		!sluice_reading_is_stale(extract->reading) && extract->after == after && extract->n <= max_rows &&
 		extract->nacked.offset == nacked.offset && extract->nacked.attempts == nacked.attempts && extract->through > after ? extract : NULL;
 }
 

@@ -49,4 +49,15 @@ sub step
 	return $json->decode($answer);
 }
 
+# Its process ends, and all of its connections.
+sub leave
+{
+	my ($self) = @_;
+
+	kill 'KILL', $self->{pid};
+	waitpid $self->{pid}, 0;
+	@everybody = grep { $_ != $self } @everybody;
+	return;
+}
+
 1;

@@ -68,6 +68,7 @@ host    all         of_ident     all ident
 local   all         of_peer      peer
 hostssl all         of_cert      all cert
 hostssl all         anna,bert    all cert map=devs
+hostssl all         carl         all cert map=broken
 hostssl all         certified    all scram-sha-256 clientcert=verify-ca
 hostssl all         other,of_full all trust clientcert=verify-full
 host    all         same_host    samehost trust
@@ -79,7 +80,7 @@ host    all         first_wins   all trust
 END
 close $hba;
 open my $ident, '>', $node->data_dir . '/pg_ident.conf' or die;
-print $ident "devs /^(.*)\@dev\$ \\1\ndevs of_cert bert\n";
+print $ident "devs /^(.*)\@dev\$ \\1\ndevs of_cert bert\nbroken /^of \\1\nbroken of_cert carl\n";
 close $ident;
 
 $sluice->start;
@@ -112,7 +113,7 @@ CREATE ROLE no_insert LOGIN;
 CREATE ROLE some_columns LOGIN;
 DO $$ DECLARE r text; BEGIN
 	FOREACH r IN ARRAY ARRAY['of_trust', 'of_reject', 'only_ssl', 'only_plain', 'only_v6', 'far_away', 'of_elsewhere', 'of_quoted', 'of_ldap',
-		'of_ident', 'of_peer', 'of_cert', 'anna', 'bert', 'other', 'of_full', 'same_host', 'same_net', 'by_name', 'by_other', 'first_wins', 'no_schema',
+		'of_ident', 'of_peer', 'of_cert', 'anna', 'bert', 'carl', 'other', 'of_full', 'same_host', 'same_net', 'by_name', 'by_other', 'first_wins', 'no_schema',
 		'no_sequence', 'unlisted'] LOOP
 		EXECUTE format('CREATE ROLE %I LOGIN', r);
 	END LOOP;
@@ -236,6 +237,7 @@ subtest 'over TLS' => sub {
 	attempt('cert, a map with a regular expression', 'anna', @tls, certificate => "$files/anna\@dev");
 	attempt('cert, a map with a name', 'bert', @tls, certificate => "$files/of_cert");
 	attempt('cert, a map without this name', 'bert', @tls, certificate => "$files/other");
+	attempt('cert, a map with a line that cannot be applied', 'carl', @tls, certificate => "$files/of_cert");
 	attempt('clientcert=verify-ca, any certificate and the password', 'certified', @tls, certificate => "$files/other", password => 'secret');
 	attempt('clientcert=verify-ca, a certificate and a wrong password', 'certified', @tls, certificate => "$files/other", password => 'no');
 	attempt('clientcert=verify-ca, no certificate', 'certified', @tls, password => 'secret');
@@ -297,6 +299,7 @@ subtest 'what clients are told' => sub {
 		[ { user => 'no_insert', subscribe => '' }, qr/^permission denied for table things: the role needs SELECT on it$/ ],
 		[ { user => 'some_columns', record => { a => 1 } }, qr/^permission denied for table things: the role needs INSERT \(b\) on it$/ ],
 		[ { user => 'no_schema', stream => 'closed' }, qr/^permission denied for schema closed$/ ],
+		[ { user => 'of_scram', password => 'x' x 1025 }, qr/^the password is too long$/ ],
 		[ { authorization => 'Bearer xyz' }, qr/^authorization must be Basic$/ ],
 		[ { authorization => 'Basic ***' }, qr/^authorization is not base64 of ROLE:PASSWORD$/ ],
 		[ { authorization => 'Basic bm9ib2R5' }, qr/^authorization is not base64 of ROLE:PASSWORD$/ ]);
@@ -325,6 +328,18 @@ subtest 'a connection limit counts calls' => sub {
 		}), 'when it has ended, another one is');
 };
 
+subtest 'a connection limit of the database' => sub {
+	$sluice->sql('ALTER DATABASE postgres CONNECTION LIMIT 0');
+	attempt('CONNECTION LIMIT 0 of the database', 'of_trust');
+	attempt('CONNECTION LIMIT 0 of the database, a superuser', 'postgres');
+	my ($seen, $verdicts) = compare();
+	is($verdicts->[0][1], 'too many connections for database "postgres": end some, or raise its CONNECTION LIMIT', 'the client is told');
+	$sluice->sql('ALTER DATABASE postgres CONNECTION LIMIT 20');
+	attempt('CONNECTION LIMIT 20 of the database', 'of_trust');
+	compare();
+	$sluice->sql('ALTER DATABASE postgres CONNECTION LIMIT -1');
+};
+
 subtest 'guesses of a password take time, and the worker goes on' => sub {
 	my $visitor = Visitor->new($sluice);
 	my $begun = $sluice->sql('SELECT clock_timestamp()');
@@ -336,6 +351,24 @@ subtest 'guesses of a password take time, and the worker goes on' => sub {
 	is(scalar(grep { $_->[0] eq 'UNAUTHENTICATED' } @$verdicts), 12, 'all are refused');
 	cmp_ok($sluice->sql("SELECT extract(epoch FROM clock_timestamp() - '$begun')"), '>=', 2.9, 'twelve guesses, four at a time, take three seconds');
 	is($other->step('put', call => 'a', key => 'beside', record => { a => 1 })->[0], 'in', 'a client beside them is served');
+};
+
+# Of one address so many calls wait that one more is refused; when their clients leave, nothing of them stays.
+subtest 'a crowd that guesses passwords' => sub {
+	my %guess = (target => "127.0.0.1:$port", stream => 'things', user => 'of_scram', password => 'guess');
+	my $before = $sluice->sql('SELECT calls FROM sluice.stat_workers');
+	{
+		my $crowd = Visitor->new($sluice);
+
+		$crowd->step('open', call => $_, %guess) foreach 1 .. 300;
+		ok(wait_until('somebody is turned away', sub {
+				grep { $_->[0] eq 'RESOURCE_EXHAUSTED' && $_->[1] eq 'too many clients of this address are logging in: try again later' } @{ $crowd->step('ended') };
+			}), 'who is one too many is told so');
+		$crowd->leave;
+	}
+	ok(wait_until('all are gone', sub { $sluice->sql('SELECT calls FROM sluice.stat_workers') <= $before }, 15), 'who has left is not kept');
+	my $verdicts = Visitor->new($sluice)->step('attempt', visits => [ { %guess, password => 'secret', record => { a => 1 } } ]);
+	is($verdicts->[0][0], 'in', 'who knows the password is let in soon');
 };
 
 done_testing();

@@ -136,6 +136,16 @@ subtest 'pg_hba.conf is read again' => sub {
 	close $hba;
 	$sluice->node->reload;
 	ok(wait_until('anna is let in', sub { put(open_as('anna', 'readings'), { device => 'anna' })->[0] eq 'in' }), 'a file that is right again is taken');
+	open $hba, '>', $file or die;
+	print $hba "host all bert all scram-sha-256\n$before";
+	close $hba;
+	$sluice->node->reload;
+	is_deeply([ (ended($bert))[0][0] ], ['UNAUTHENTICATED'], 'the open call of a role that is asked for a password now, and never gave one, ends');
+	open $hba, '>', $file or die;
+	print $hba $before;
+	close $hba;
+	$sluice->node->reload;
+	ok(wait_until('bert is let in', sub { put(open_as('bert', 'readings'), { device => 'bert' })->[0] eq 'in' }), 'and may come again when it is not');
 };
 
 subtest 'rows are taken as the role' => sub {
