@@ -403,6 +403,7 @@ store_share(SluiceBatch *batch, SluiceShare *share)
 		.rel = rel,
 		.role = batch->from_sql && !batch->redrive ? InvalidOid : OidIsValid(share->role) ? share->role : share->stream->owner,
 		.in_worker = !batch->from_sql,
+		.for_client = OidIsValid(share->role),
 		.context = batch->context
 	};
 

@@ -32,6 +32,8 @@ typedef struct Isolation
 	int			stored;			/* pieces stored so far */
 	int			futile;			/* records that failed alone, not by their data, before anything was stored */
 	ErrorData  *last;			/* what the last of these raised */
+	int			ndenied;		/* records that failed alone for want of a privilege */
+	ErrorData  *denied;			/* what the last of these raised */
 } Isolation;
 
 /* Those of a run that need not wait for a record before them.  False: there are none. */
@@ -180,11 +182,32 @@ settle_stubborn(Isolation *isolation, int at, ErrorData *error)
 		bar_successors(isolation, at);
 }
 
+/*
+ * A privilege that the clients' role lacks: for one record, as a trigger or a partition may have it, or for
+ * all of them.  It is this record's fault where others can be stored.
+ */
+static bool
+is_denied(const Isolation *isolation, const ErrorData *error)
+{
+	return isolation->piece->for_client && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+}
+
+static void
+settle_denied(Isolation *isolation, int at, ErrorData *error)
+{
+	isolation->denied = error;
+	if (++isolation->ndenied >= FUTILE_LIMIT && isolation->stored == 0)
+		ReThrowError(error);
+	refuse(isolation->piece, isolation->items[at], error);
+}
+
 static void
 settle_single(Isolation *isolation, int at, ErrorData *error)
 {
 	if (sluice_sqlstate_class_of(error) == SLUICE_ERROR_DATA)
 		refuse(isolation->piece, isolation->items[at], error);
+	else if (is_denied(isolation, error))
+		settle_denied(isolation, at, error);
 	else if (isolation->patient)
 		settle_stubborn(isolation, at, error);
 	else
@@ -220,7 +243,7 @@ store_run(Isolation *isolation, int from, int n, bool hints)
 
 		if (error == NULL)
 			return;
-		if (sluice_sqlstate_class_of(error) == SLUICE_ERROR_RETRY && !isolation->patient)
+		if (sluice_sqlstate_class_of(error) == SLUICE_ERROR_RETRY && !isolation->patient && !is_denied(isolation, error))
 			ReThrowError(error);
 		if (n == 1)
 		{
@@ -257,7 +280,10 @@ sluice_isolate_store(SluicePiece *piece, bool patient)
 	store_run(&isolation, 0, isolation.nitems, true);
 	piece->items = isolation.items;
 	piece->nitems = isolation.nitems;
-	/* Nothing at all could be stored: it is the stream that is in trouble, not a record. */
+	/* Nothing at all could be stored: it is the role that lacks a privilege, not a record. */
+	if (isolation.ndenied > 0 && isolation.stored == 0)
+		ReThrowError(isolation.denied);
+	/* The same: it is the stream that is in trouble. */
 	if (isolation.futile > 0 && isolation.stored == 0)
 		ReThrowError(isolation.last);
 	/* Neighbours may have been stored after a record had failed, too. */

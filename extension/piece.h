@@ -49,6 +49,7 @@ typedef struct SluicePiece
 	Relation	rel;
 	Oid			role;			/* as whom user code runs; InvalidOid: the current user, in sluice.ingest() */
 	bool		in_worker;		/* the session is ours, and sluice.statement_timeout applies */
+	bool		for_client;		/* role is that of clients, who may lack a privilege */
 	MemoryContext context;		/* where reasons go: lives as long as the batch */
 	MemoryContext workspace;	/* reset by each attempt at storing */
 	SluiceItem **items;

@@ -14,6 +14,8 @@ Steps
   {"do": "open", "call": C, ...}                begin a call of IngestData
   {"do": "put", "call": C, "key": K, "record": JSON}
         [VERDICT, MESSAGE] of it
+  {"do": "together", "records": [JSON, ...], ...}   begin a call of IngestData named "together" and send all of them
+  {"do": "answers", "call": C, "count": N}      the verdicts of N records
   {"do": "subscribe", "call": C, "subscription": NAME, ...}     begin a call of Subscribe, earliest row first
   {"do": "take", "call": C}                     the next row, as an object, or [STATUS, MESSAGE]
   {"do": "end", "call": C}                      wait until the server ends it: [STATUS, MESSAGE]
@@ -94,12 +96,18 @@ class Call:
         except StopIteration:
             return [self.answers.code().name, self.answers.details()]
 
-    def put(self, step):
-        self.requests.put(envelope(step.get("key", str(uuid.uuid4())), json.dumps(step["record"]).encode()))
+    def send(self, record, key=None):
+        self.requests.put(envelope(key or str(uuid.uuid4()), json.dumps(record).encode()))
+
+    def verdict(self):
         answer = self.guarded(lambda: next(self.answers))
         if isinstance(answer, list):
             return answer
         return ["in" if answer.status == ingestion_pb2.IngestDataResponse.ACKNOWLEDGED else "dead", ""]
+
+    def put(self, step):
+        self.send(step["record"], step.get("key"))
+        return self.verdict()
 
     def take(self):
         while not self.rows:
@@ -167,11 +175,16 @@ def main():
         elif do == "ended":
             over = [call.answers for call in calls.values() if not call.answers.is_active()]
             answer = [[answers.code().name, answers.details()] for answers in over]
+        elif do == "together":
+            call = calls[do] = Call(step)
+            for record in step["records"]:
+                call.send(record)
+            answer = []
         elif do == "unsubscribe":
             answer = unsubscribe(step)
         else:
             call = calls[step["call"]]
-            answer = {"put": lambda: call.put(step), "take": lambda: call.guarded(call.take),
+            answer = {"put": lambda: call.put(step), "answers": lambda: [call.verdict()[0] for _ in range(step["count"])], "take": lambda: call.guarded(call.take),
                       "end": call.end, "close": call.close}[do]()
         print(json.dumps(answer), flush=True)
     os._exit(0)

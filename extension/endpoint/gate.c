@@ -23,6 +23,7 @@
 
 #include "attempt.h"
 #include "common/saslprep.h"
+#include "common/scram-common.h"
 #include "errand.h"
 #include "hba.h"
 #include "host.h"
@@ -385,9 +386,9 @@ judge(SluiceGate *gate, SluiceRecord *record, bool proven)
 			turn_away(gate, &judgement);
 			break;
 		case SLUICE_WRONG_PASSWORD:
-			/* With an MD5 password the comparing is quick: it takes the same way all the same. */
+			/* With an MD5 password the comparing is quick: it takes the same way, and as long, all the same. */
 			judgement.secret_known = false;
-			judgement.secret.iterations = 1;
+			judgement.secret.iterations = SCRAM_DEFAULT_ITERATIONS;
 			begin_comparing(gate, &judgement);
 			break;
 		case SLUICE_WANTS_HOST:

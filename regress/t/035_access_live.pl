@@ -182,6 +182,27 @@ subtest 'rows are taken as the role' => sub {
 	is_deeply($visitor->step('unsubscribe', subscription => 'annas', drop => JSON::PP::true, user => 'anna'), [ 'in', '' ], 'its owner drops it');
 };
 
+subtest 'a privilege that one record lacks' => sub {
+	$sluice->sql(<<'END');
+CREATE FUNCTION choosy() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.a = 302 THEN
+		RAISE insufficient_privilege USING MESSAGE = 'not this one';
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER choosy BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION choosy();
+SELECT sluice.hold('plain', 'until all are there');
+END
+	$visitor->step('together', stream => 'plain', user => 'bert', records => [ map { { a => $_ } } 301 .. 304 ]);
+	$sluice->wait_sql("SELECT coalesce(sum(records_in_flight), 0) FROM sluice.stat_connections WHERE role = 'bert'", 4);
+	$sluice->sql("SELECT sluice.resume('plain')");
+	is_deeply($visitor->step('answers', call => 'together', count => 4), [qw(in dead in in)], 'it is a dead letter, those beside it are stored');
+	is($sluice->sql("SELECT message FROM sluice.dead_letters WHERE message = 'not this one'"), 'not this one', 'with the reason');
+	is_deeply(put(open_as('bert', 'plain'), { a => 302 }), [ 'PERMISSION_DENIED', 'not this one' ], 'alone, its call is told');
+	$sluice->sql('DROP TRIGGER choosy ON plain');
+};
+
 subtest 'what one role is in trouble with does not hold the others' => sub {
 	$sluice->sql(<<'END');
 CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
