@@ -1,0 +1,128 @@
+# A hostile network at the port: beside each attack a client that behaves keeps half
+# of its rate, the worker's memory stays under its settings, nothing leaks, the log
+# stays short.  Connections come in thousands under torture.
+use strict;
+use warnings;
+
+use Authority;
+use IPC::Run;
+use JSON::PP qw(decode_json);
+use PostgreSQL::Test::Utils;
+use Sluice qw(wait_until slurp_lines);
+use Test::More;
+use Time::HiRes qw(time);
+
+my $full      = ($ENV{SLUICE_ROUNDS} // 2) > 2;
+my $seconds   = $full ? 4 : 1;
+my $files     = PostgreSQL::Test::Utils::tempdir_short();
+my $authority = Authority->new('servers');
+$authority->issue("$files/server", subject => '/CN=localhost');
+
+my ($memory_mb, $calls, $log_lines) = (32, 2000, 60);
+my $sluice = Sluice->new('main', start => 0, conf => <<"END");
+ssl = on
+ssl_cert_file = '$files/server.crt'
+ssl_key_file = '$files/server.key'
+sluice.listen_addresses = '127.0.0.1, unix:$files/s'
+sluice.worker_memory = '${memory_mb}MB'
+sluice.max_record_size = '2MB'
+END
+my $hba = $sluice->node->data_dir . '/pg_hba.conf';
+my $rules = join "\n", 'local all guarded scram-sha-256', slurp_lines($hba), '';
+open my $file, '>', $hba or die "$hba: $!\n";
+print $file $rules;
+close $file or die "$hba: $!\n";
+$sluice->start;
+$sluice->set_credentials('--address', "unix:$files/s");
+$sluice->sql('CREATE EXTENSION pg_sluice');
+$sluice->sql(q(CREATE ROLE guarded LOGIN PASSWORD 'right'));
+$sluice->wait_serving;
+$sluice->create_readings('readings');
+my ($worker) = $sluice->workers;
+
+# As in 005_hostile.pl: the quota, records in flight, and what the threads need.  A connection
+# with TLS that has not shaken hands yet has about 64 kB beside the quota.
+my $bound_kb = ((2 * $memory_mb + 32) + 8) * 1024 + $calls * 16;
+my $connection_kb = 64;
+
+sub memory_kb
+{
+	my ($what) = @_;
+	my ($line) = grep { /^$what:/ } slurp_lines("/proc/$worker/status");
+	return $line =~ /(\d+)/ ? $1 : die "no $what\n";
+}
+
+sub files_open { my @fds = glob "/proc/$worker/fd/*"; return scalar @fds }
+
+# Answers a second that the good client has, over a time.
+sub rate
+{
+	my ($good) = @_;
+	my ($answers, $from) = (Sluice::acknowledged_lines($good), time);
+	wait_until('the time is over', sub { time >= $from + $seconds }, $seconds + 30);
+	return (Sluice::acknowledged_lines($good) - $answers) / (time - $from);
+}
+
+sub attack_start
+{
+	my ($in, $out, $err) = ('', '', '');
+	my $run = IPC::Run::start([ $ENV{SLUICE_PYTHON} // '/usr/bin/python3', Sluice::regress_directory() . '/hostile_network.py',
+		@_, '--address', "unix:$files/s", '--tls', $sluice->address ], '<', \$in, '>', \$out, '2>', \$err);
+	wait_until("$_[0] has begun", sub { $run->pump_nb; $out =~ /\n/ || !$run->pumpable }, 60);
+	$out =~ /\n/ or die "$_[0]: $err";
+	return sub { $run->finish; return decode_json((split /\n/, $out)[-1]) };
+}
+
+sub peak_reset
+{
+	open my $refs, '>', "/proc/$worker/clear_refs" or die "clear_refs: $!\n";
+	print $refs "5\n";
+	close $refs or die "clear_refs: $!\n";
+}
+
+sub withstands
+{
+	my ($name, $connections, @arguments) = @_;
+	my ($log, $files_before, $memory_before) = ($sluice->log_offset, files_open(), memory_kb('VmRSS'));
+	my $good = $sluice->send_start($name, '--prefix', $name, '--window', 1, '--timeout', 120);
+	$sluice->wait_progress($good, 20, 30);
+	my $without = rate($good);
+	peak_reset();
+	my $finish = attack_start($name, '--count', $connections || 300, @arguments);
+	my $with = rate($good);
+	my $peak = memory_kb('VmHWM') - $memory_before;
+	my $report = $finish->();
+	is($sluice->send_stop($good)->{unacknowledged}, 0, "$name: the good client got all its answers");
+	cmp_ok($with, '>=', 0.5 * $without, sprintf('%s: the good client keeps %.2f of its rate (%.0f a second); the attacker took %.2f s of CPU',
+		$name, $with / ($without || 1), $without, $report->{cpu}));
+	cmp_ok($peak, '<', $bound_kb + $connections * $connection_kb, "$name: $peak kB of memory at the peak");
+	is($sluice->wait_sql('SELECT sum(calls) FROM sluice.stat_workers', '0', 60), 1, "$name: its calls are gone");
+	ok(wait_until('descriptors are closed', sub { files_open() <= $files_before }, 60), "$name: so are its connections");
+	my $lines = () = $sluice->log_since($log) =~ /^/mg;
+	cmp_ok($lines, '<', $log_lines, "$name: $lines lines of log");
+	is(join(' ', $sluice->workers), $worker, "$name: the worker is the same");
+	note(sprintf '%s: %s; RSS %d kB before, %d kB after', $name, join(' ', map { "$_ $report->{$_}" } sort keys %$report), $memory_before, memory_kb('VmRSS'));
+	return memory_kb('VmRSS');
+}
+
+withstands('silent', $full ? 10000 : 300);
+withstands('half_handshake', $full ? 1000 : 100);
+withstands('slow', $full ? 1000 : 100);
+withstands('unspoken', $full ? 1500 : 300);
+withstands($_, 0) foreach qw(pings settings resets metadata windows passwords);
+withstands('bombs', 0, '--pause', 0.2);
+
+# A second attack like one before finds the memory that the first one left.
+my @floods = $full ? qw(resets metadata passwords) : qw(resets);
+foreach my $flood (@floods)
+{
+	my $first = withstands($flood, 0);
+	my $second = withstands($flood, 0);
+	cmp_ok($second - $first, '<', 4096, "$flood: a second attack leaves no more memory taken than the first");
+}
+
+my @threads = glob "/proc/$worker/task/*";
+cmp_ok(scalar @threads, '<', 40, scalar(@threads) . ' threads');
+unlike($sluice->log_since, qr/terminated by signal|PANIC/, 'no process died');
+
+done_testing();
