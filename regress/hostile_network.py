@@ -43,7 +43,8 @@ def dial(address, source=None):
 
 def read_away(peer):
     """What the server has said, thrown away; its length.  EOFError: it closed."""
-    data = peer.recv(1 << 18, socket.MSG_DONTWAIT)
+    peer.setblocking(False)
+    data = peer.recv(1 << 18)
     if not data:
         raise EOFError
     return len(data)
