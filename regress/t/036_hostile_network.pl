@@ -116,12 +116,11 @@ withstands('silent', $full ? 10000 : 300);
 withstands('half_handshake', $full ? 1000 : 100);
 withstands('slow', $full ? 1000 : 100);
 withstands('unspoken', $full ? 1500 : 300);
-withstands($_, 0) foreach qw(pings settings resets metadata windows passwords);
+withstands($_, 0) foreach qw(pings settings metadata windows);
 withstands('bombs', 0, '--pause', 0.2);
 
 # A second attack like one before finds the memory that the first one left.
-my @floods = $full ? qw(resets metadata passwords) : qw(resets);
-foreach my $flood (@floods)
+foreach my $flood (qw(metadata))
 {
 	my $first = withstands($flood, 0);
 	my $second = withstands($flood, 0);
