@@ -25,6 +25,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "producers.h"
+#include "refusal_message.h"
 #include "standbys.h"
 #include "stream.h"
 #include "utils/acl.h"
@@ -46,18 +47,13 @@ static void refuse(SluiceRefusal *refusal, int status, const char *reason, const
 static void
 refuse(SluiceRefusal *refusal, int status, const char *reason, const char *format,...)
 {
-	char		message[1024];
-	char	   *utf8;
 	va_list		args;
 
-	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-	utf8 = pg_server_to_any(message, strlen(message), PG_UTF8);
 	refusal->status = status;
 	refusal->reason = reason;
-	snprintf(refusal->message, sizeof(refusal->message), "%.*s",
-			 pg_encoding_mbcliplen(PG_UTF8, utf8, strlen(utf8), sizeof(refusal->message) - 1), utf8);
+	va_start(args, format);
+	sluice_refusal_message(refusal, format, args);
+	va_end(args);
 }
 
 /* ---- the stream ---- */

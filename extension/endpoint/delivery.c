@@ -21,8 +21,8 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "refusal_message.h"
 #include "settlement.h"
 #include "shared.h"
 #include "utils/memutils.h"
@@ -89,16 +89,11 @@ SluiceRefusal
 sluice_delivery_refusal(int status, const char *reason, const char *format, ...)
 {
 	SluiceRefusal refusal = {.status = status,.reason = reason};
-	char		message[1024];
-	char	   *utf8;
 	va_list		args;
 
 	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
+	sluice_refusal_message(&refusal, format, args);
 	va_end(args);
-	utf8 = pg_server_to_any(message, strlen(message), PG_UTF8);
-	snprintf(refusal.message, sizeof(refusal.message), "%.*s",
-			 pg_encoding_mbcliplen(PG_UTF8, utf8, strlen(utf8), sizeof(refusal.message) - 1), utf8);
 	return refusal;
 }
 

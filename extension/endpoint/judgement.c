@@ -30,6 +30,7 @@
 #include "miscadmin.h"
 #include "quotas.h"
 #include "refusal.h"
+#include "refusal_message.h"
 #include "storage/procarray.h"
 #include "stream.h"
 #include "subscription.h"
@@ -42,18 +43,13 @@ static void turn_away(SluiceJudgement *judgement, int status, const char *format
 static void
 turn_away(SluiceJudgement *judgement, int status, const char *format,...)
 {
-	char		message[1024];
-	char	   *utf8;
 	va_list		args;
 
-	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-	utf8 = pg_server_to_any(message, strlen(message), PG_UTF8);
 	judgement->sentence = SLUICE_TURNED_AWAY;
 	judgement->refusal = (SluiceRefusal) {.status = status};
-	snprintf(judgement->refusal.message, sizeof(judgement->refusal.message), "%.*s",
-			 pg_encoding_mbcliplen(PG_UTF8, utf8, strlen(utf8), sizeof(judgement->refusal.message) - 1), utf8);
+	va_start(args, format);
+	sluice_refusal_message(&judgement->refusal, format, args);
+	va_end(args);
 }
 
 void

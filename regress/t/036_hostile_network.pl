@@ -1,6 +1,6 @@
 # A hostile network at the port: beside each attack a client that behaves keeps half
 # of its rate, the worker's memory stays under its settings, nothing leaks, the log
-# stays short.  Connections come in thousands under torture.
+# stays short.  Connections come in thousands where SLUICE_ROUNDS is more than two.
 use strict;
 use warnings;
 
