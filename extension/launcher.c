@@ -82,6 +82,7 @@ typedef struct Fixed
 	char	   *ciphers;		/* of the transport */
 	int			max_connection_age;
 	int			max_connection_idle;
+	int			penalty_time;
 	int			max_calls_per_connection;
 	int			authentication_timeout;
 } Fixed;
@@ -132,6 +133,7 @@ fixed_remember(void)
 	fixed.keepalive_timeout = sluice_keepalive_timeout;
 	fixed.max_connection_age = sluice_max_connection_age;
 	fixed.max_connection_idle = sluice_max_connection_idle;
+	fixed.penalty_time = sluice_penalty_time;
 	fixed.max_calls_per_connection = sluice_max_calls_per_connection;
 	fixed.authentication_timeout = AuthenticationTimeout;
 	sluice_transport_get(&fixed.transport);
@@ -166,6 +168,7 @@ fixed_changed(void)
 		fixed.keepalive_timeout != sluice_keepalive_timeout ||
 		fixed.max_connection_age != sluice_max_connection_age ||
 		fixed.max_connection_idle != sluice_max_connection_idle ||
+		fixed.penalty_time != sluice_penalty_time ||
 		fixed.max_calls_per_connection != sluice_max_calls_per_connection ||
 		fixed.authentication_timeout != AuthenticationTimeout ||
 		transport_changed();

@@ -36,6 +36,7 @@ int			sluice_address_rate;
 int			sluice_address_burst;
 int			sluice_max_connection_age;
 int			sluice_max_connection_idle;
+int			sluice_penalty_time;
 int			sluice_max_calls_per_connection;
 int			sluice_ssl;
 int			sluice_ssl_min_protocol_version;
@@ -172,6 +173,9 @@ static const IntegerSetting integer_settings[] = {
 	{"sluice.max_connection_idle", "Sets how long a connection without calls is kept.",
 		"0 keeps it for ever.",
 	&sluice_max_connection_idle, 10 * 60, 0, INT_MAX / 1000, GUC_UNIT_S},
+	{"sluice.penalty_time", "Sets how long clients at an address are shut out that flood a worker with what is no records.",
+		"It applies while a worker is short of time. Repeated floods double it, up to 32 times. 0 shuts out nobody.",
+	&sluice_penalty_time, 10 * 1000, 0, 3600 * 1000, GUC_UNIT_MS},
 	{"sluice.max_calls_per_connection", "Sets how many calls a client may have open on one connection.",
 		"More calls wait in the client.",
 	&sluice_max_calls_per_connection, 1000, 1, 1000000, 0},

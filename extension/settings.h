@@ -28,6 +28,7 @@ extern PGDLLEXPORT int sluice_stream_burst;			/* SIGHUP, records; 0: a second's 
 extern PGDLLEXPORT int sluice_address_rate;			/* SIGHUP, as of streams */
 extern PGDLLEXPORT int sluice_address_burst;		/* SIGHUP */
 extern PGDLLEXPORT int sluice_max_connection_age;	/* SIGHUP, s: the workers restart; 0: no limit */
+extern PGDLLEXPORT int sluice_penalty_time;	/* SIGHUP, ms: the workers restart; 0: nobody is shut out */
 extern PGDLLEXPORT int sluice_max_connection_idle;	/* SIGHUP, s: the workers restart; 0: no limit */
 extern PGDLLEXPORT int sluice_max_calls_per_connection; /* SIGHUP: the workers restart */
 

@@ -2,8 +2,7 @@
 """Attacks on the port that go on until standard input ends: raw sockets, frames made before.
 
 The first line of standard output says that the attack has begun, the last one what was done and
-the attacker's own CPU seconds.  All but those of connections go to --address, a unix socket or an
-address without TLS; silent and half_handshake go to --tls.
+the attacker's own CPU seconds.
 """
 
 import argparse
@@ -24,6 +23,8 @@ from hostile import (CONTINUATION, DATA, HEADERS, PING, PREFACE, RST, SETTINGS, 
 PUBLISH = "/sluice.v1.SluiceService/Publish"
 START = PREFACE + frame(SETTINGS, 0, 0)
 BURST = 100
+CALLS = 100
+DIAL = 2                # seconds; who is shut out gets no answer
 
 
 def ended(pause):
@@ -31,14 +32,14 @@ def ended(pause):
     return bool(select.select([sys.stdin], [], [], pause)[0])
 
 
-def dial(address, source=None):
-    if address.startswith("unix:"):
-        peer = socket.socket(socket.AF_UNIX)
-        peer.settimeout(5)
-        peer.connect(address[len("unix:"):])
-        return peer
+def source(options, n):
+    """One of the addresses that the attacker has."""
+    return options.source or "127.%d.%d.%d" % (options.network, n // 250 % 250, 2 + n % 250)
+
+
+def dial(address, source):
     host, port = address.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=5, source_address=source and (source, 0))
+    return socket.create_connection((host, int(port)), timeout=DIAL, source_address=(source, 0))
 
 
 def read_away(peer):
@@ -61,7 +62,7 @@ class Flood:
     def step(self, at):
         try:
             if at not in self.peers:
-                peer = dial(self.options.address)
+                peer = dial(self.options.address, source(self.options, at % 2))
                 self.peers[at] = [peer, 1]
                 peer.sendall(self.opening)
             peer, stream = self.peers[at]
@@ -96,7 +97,7 @@ def hold(options, first):
     peers = []
     for n in range(options.count):
         try:
-            peer = dial(options.tls, "127.0.%d.%d" % (1 + n // 250 % 250, 2 + n % 250))
+            peer = dial(options.address, source(options, n))
             peer.sendall(first(n))
             peers.append(peer)
         except OSError:
@@ -129,7 +130,7 @@ def attack_slow(options):
     text = START + frame(HEADERS, 4, 1, call_headers())
     peers, closed = [], 0
     for _ in range(options.count):
-        peers.append(dial(options.address))
+        peers.append(dial(options.address, source(options, len(peers))))
     begun(connections=len(peers))
     at = 0
     while not ended(0.1):
@@ -140,7 +141,7 @@ def attack_slow(options):
                 closed += 1
                 peers.remove(peer)
         at += 1
-    return {"bytes": at, "closed_by_server": closed}
+    return {"connections": options.count, "bytes": at, "closed_by_server": closed}
 
 
 def attack_pings(options):
@@ -225,29 +226,28 @@ def attack_passwords(options):
 
 
 def attack_unspoken(options):
-    """Calls whose first message never comes."""
-    peers, left = [], options.count
-    while left > 0:
-        peer = dial(options.address)
-        here = min(left, BURST)
-        peer.sendall(START + b"".join(frame(HEADERS, 4, 1 + 2 * n, call_headers(PUBLISH)) for n in range(here)))
+    """Calls whose first message never comes; --count of them."""
+    peers = []
+    for _ in range(options.count // CALLS):
+        peer = dial(options.address, source(options, len(peers)))
+        peer.sendall(START + b"".join(frame(HEADERS, 4, 1 + 2 * n, call_headers(PUBLISH)) for n in range(CALLS)))
         peers.append(peer)
-        left -= here
-    begun(calls=options.count)
+    begun()
     while not ended(1):
         pass
-    return {"connections": len(peers)}
+    return {"connections": len(peers) * CALLS}
 
 
 def main():
     attacks = {name[len("attack_"):]: value for name, value in globals().items() if name.startswith("attack_")}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("attack", choices=sorted(attacks))
-    parser.add_argument("--address", required=True)
-    parser.add_argument("--tls", required=True)
+    parser.add_argument("--address", required=True, help="HOST:PORT, without TLS but for silent and half_handshake")
+    parser.add_argument("--network", type=int, default=1, help="connect from 127.NETWORK.*.*")
+    parser.add_argument("--source", help="connect from this address")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--peers", type=int, default=4, help="connections of a flood")
-    parser.add_argument("--pause", type=float, default=0.02, help="seconds between the bursts of a flood")
+    parser.add_argument("--pause", type=float, default=0, help="seconds between the bursts of a flood")
     options = parser.parse_args()
     report = attacks[options.attack](options)
     print(json.dumps({**report, "cpu": round(time.process_time(), 2)}), flush=True)

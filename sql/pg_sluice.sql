@@ -352,7 +352,7 @@ RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_streams' LANGUAGE C STRI
 CREATE FUNCTION sluice.stat_workers(OUT worker integer, OUT pid integer, OUT state text,
 	OUT database name, OUT port integer, OUT calls bigint, OUT records_received bigint,
 	OUT records_in_flight bigint, OUT bytes_in_flight bigint, OUT refused_calls bigint,
-	OUT listener_restarts bigint, OUT main_cpu_us bigint, OUT network_cpu_us bigint)
+	OUT listener_restarts bigint, OUT penalties bigint, OUT main_cpu_us bigint, OUT network_cpu_us bigint)
 RETURNS SETOF record AS 'MODULE_PATHNAME', 'sluice_stat_workers' LANGUAGE C STRICT;
 
 CREATE VIEW sluice.stat_streams AS
@@ -375,7 +375,7 @@ CREATE VIEW sluice.stat_streams AS
 COMMENT ON VIEW sluice.stat_streams IS 'what happened to the records of each stream since the server started, and why a stream is held';
 
 CREATE VIEW sluice.stat_workers AS SELECT * FROM sluice.stat_workers();
-COMMENT ON VIEW sluice.stat_workers IS 'the workers of the server, their calls and the CPU time of their two threads';
+COMMENT ON VIEW sluice.stat_workers IS 'the workers of the server, their calls, how often each shut out a network (sluice.penalty_time), and the CPU time of their two threads';
 
 CREATE FUNCTION sluice.stat_tls(OUT worker integer, OUT pid integer, OUT enabled boolean, OUT subject text,
 	OUT issuer text, OUT serial text, OUT not_before timestamptz, OUT not_after timestamptz,

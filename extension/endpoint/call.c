@@ -23,8 +23,12 @@
 
 #include <grpc/byte_buffer.h>
 #include <grpc/slice_buffer.h>
+#include <grpc/support/alloc.h>
 
+#include "client_address.h"
+#include "guard.h"
 #include "log.h"
+#include "noise.h"
 #include "thread.h"
 
 /*
@@ -138,6 +142,8 @@ on_read(void *owner, bool success)
 	else if (message != NULL)
 	{
 		call->spoken = true;
+		if (call->admitted)
+			sluice_noise_received(call->talker, (int64_t) grpc_byte_buffer_length(message));
 		call->method->received(call, message);
 	}
 	else if (success && !grpc_call_failed_before_recv_message(call->grpc))
@@ -183,8 +189,23 @@ find_method(const grpc_slice *path)
 	return NULL;
 }
 
+static void
+read_address(grpc_call *grpc, struct sockaddr_storage *address)
+{
+	char	   *peer = grpc_call_get_peer(grpc);
+
+	sluice_client_address_parse(address, peer);
+	gpr_free(peer);
+}
+
+static bool
+is_tcp(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_INET || address->ss_family == AF_INET6;
+}
+
 static SluiceCall *
-new_call(SluiceNetwork *network, const SluiceMethod *method, grpc_call *grpc)
+new_call(SluiceNetwork *network, const SluiceMethod *method, grpc_call *grpc, const struct sockaddr_storage *address)
 {
 	SluiceCall *call = calloc(1, method->call_size);
 	grpc_op		op;
@@ -194,6 +215,8 @@ new_call(SluiceNetwork *network, const SluiceMethod *method, grpc_call *grpc)
 	call->network = network;
 	call->method = method;
 	call->grpc = grpc;
+	if (is_tcp(address))
+		call->talker = sluice_noise_join(&network->noise, address);
 	call->close_tag = (SluiceTag) {on_close, call};
 	call->open_tag = (SluiceTag) {on_open, call};
 	call->read_tag = (SluiceTag) {on_read, call};
@@ -242,8 +265,16 @@ refuse_reason(SluiceNetwork *network, const SluiceMethod *method, grpc_status_co
 	return NULL;
 }
 
-void
-sluice_call_accept(SluiceNetwork *network, SluiceRequest *request)
+/* Nothing is spent on it. */
+static void
+turn_away(SluiceRequest *request)
+{
+	grpc_call_cancel(request->grpc, NULL);
+	grpc_call_unref(request->grpc);
+}
+
+static SluiceCall *
+begin(SluiceNetwork *network, SluiceRequest *request, const struct sockaddr_storage *address)
 {
 	const SluiceMethod *method = find_method(&request->details.method);
 	grpc_status_code status = GRPC_STATUS_OK;
@@ -252,23 +283,40 @@ sluice_call_accept(SluiceNetwork *network, SluiceRequest *request)
 
 	if (reason != NULL && method != NULL && method->ingests)
 		sluice_thread_count(&network->refused_calls, 1);
-	call = new_call(network, reason == NULL ? method : &refused_method, request->grpc);
+	call = new_call(network, reason == NULL ? method : &refused_method, request->grpc, address);
 	if (call == NULL)
-	{
-		grpc_call_cancel(request->grpc, NULL);
-		grpc_call_unref(request->grpc);
-	}
+		turn_away(request);
+	else if (reason == NULL)
+		method->begin(call, &request->metadata);
 	else
-	{
-		if (reason == NULL)
-			method->begin(call, &request->metadata);
-		else
-			sluice_call_end(call, status, reason);
-	}
+		sluice_call_end(call, status, reason);
+	return call;
+}
+
+void
+sluice_call_accept(SluiceNetwork *network, SluiceRequest *request)
+{
+	struct sockaddr_storage address;
+	SluiceCall *call = NULL;
+
+	read_address(request->grpc, &address);
+	if (sluice_guard_shuts_out(atomic_load_explicit(&network->guard, memory_order_acquire), &address))
+		turn_away(request);
+	else
+		call = begin(network, request, &address);
 	grpc_call_details_destroy(&request->details);
 	grpc_metadata_array_destroy(&request->metadata);
 	if (call != NULL)
 		sluice_call_settle(call);
+}
+
+void
+sluice_call_admit(SluiceCall *call)
+{
+	if (call->admitted)
+		return;
+	call->admitted = true;
+	sluice_noise_admit(call->talker);
 }
 
 void
@@ -307,6 +355,8 @@ sluice_call_send(SluiceCall *call, grpc_slice message, bool more)
 		grpc_slice_unref(message);
 		return;
 	}
+	if (call->admitted)
+		sluice_noise_sent(call->talker, (int64_t) GRPC_SLICE_LENGTH(message));
 	grpc_slice_buffer_add(&buffer->data.raw.slice_buffer, message);
 	memset(&op, 0, sizeof(op));
 	op.op = GRPC_OP_SEND_MESSAGE;
@@ -423,6 +473,7 @@ sluice_call_free(SluiceCall *call)
 	SluiceNetwork *network = call->network;
 
 	TAILQ_REMOVE(&network->calls, call, link);
+	sluice_noise_leave(&network->noise, call->talker, call->admitted);
 	if (call->method->ingests)
 		sluice_thread_count(&network->ingest_calls, -1);
 	sluice_thread_count(&network->calls_alive, -1);

@@ -77,6 +77,7 @@ struct SluiceCall
 	struct SluiceNetwork *network;
 	const SluiceMethod *method;
 	grpc_call  *grpc;			/* NULL once it was released */
+	struct SluiceTalker *talker;	/* its connection; NULL: a unix socket */
 	grpc_byte_buffer *message;	/* RECV_MESSAGE writes here */
 	int			cancelled;		/* RECV_CLOSE_ON_SERVER writes here */
 	int			batches;		/* under way */
@@ -86,6 +87,7 @@ struct SluiceCall
 	bool		sending;
 	bool		half_closed;
 	bool		spoken;			/* a message has come */
+	bool		admitted;		/* its client was let in */
 	bool		moves;			/* it ends so that its client connects again */
 	bool		ended;			/* the status was sent */
 	bool		over;
@@ -109,6 +111,9 @@ typedef struct SluiceRequest
 
 /* Take a new call; request->grpc is the call's from here on. */
 extern void sluice_call_accept(struct SluiceNetwork *network, SluiceRequest *request);
+
+/* Its client was let in: from now on its messages are worth what they cost. */
+extern void sluice_call_admit(SluiceCall *call);
 
 extern void sluice_call_open(SluiceCall *call);
 extern void sluice_call_read(SluiceCall *call);

@@ -368,6 +368,8 @@ sluice_carrier_settled(SluiceNetwork *network, SluiceRecord *record)
 	(void) network;
 	carrier->out--;
 	carrier->notice.connection.role = carrier->sender.role;
+	if (record->verdict == SLUICE_OPENED)
+		sluice_call_admit(&carrier->call);
 	if (record == &carrier->check)
 		check_settled(carrier);
 	else

@@ -80,8 +80,8 @@ add_integer(grpc_channel_args *args, const char *key, size_t value)
 	arg->value.integer = value > INT32_MAX ? INT32_MAX : (int) value;
 }
 
-static size_t
-lookahead(const SluiceNetworkSettings *settings)
+size_t
+sluice_listener_lookahead(const SluiceNetworkSettings *settings)
 {
 	size_t		bytes = settings->memory / 2 / (size_t) (settings->max_calls > 0 ? settings->max_calls : 1);
 
@@ -121,7 +121,7 @@ create_server(SluiceNetwork *network)
 
 	add_integer(&args, GRPC_ARG_ALLOW_REUSEPORT, settings->reuse_port);
 	add_integer(&args, GRPC_ARG_HTTP2_BDP_PROBE, 0);
-	add_integer(&args, GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, lookahead(settings));
+	add_integer(&args, GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, sluice_listener_lookahead(settings));
 	add_integer(&args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
 				settings->max_record_size + SLUICE_KEY_LENGTH_MAX + SLUICE_ENVELOPE_SLACK);
 	add_integer(&args, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE);

@@ -21,6 +21,7 @@
 
 #include "call.h"
 #include "credentials.h"
+#include "network.h"
 
 #define SLUICE_LISTENER_ADDRESSES_MAX 16
 
@@ -57,6 +58,9 @@ typedef struct SluiceListenerSet
 	bool		recycling;		/* the newest listener is dead and not yet replaced */
 	int64_t		retry_at;		/* monotonic microseconds */
 } SluiceListenerSet;
+
+/* Bytes of a call that is not read that gRPC takes in. */
+extern size_t sluice_listener_lookahead(const SluiceNetworkSettings *settings);
 
 /* Main thread, before the network thread starts: bind and listen. */
 extern bool sluice_listener_open_first(struct SluiceNetwork *network, char *error, size_t error_size);

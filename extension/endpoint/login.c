@@ -4,8 +4,6 @@
  */
 #include "login.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -31,71 +29,6 @@ sluice_login_free(SluiceLogin *login)
 	free(login->host);
 	free(login);
 }
-
-/* ---- the peer ---- */
-
-static void
-set_ipv4(SluiceLogin *login, const void *bytes)
-{
-	struct sockaddr_in *address = (struct sockaddr_in *) &login->address;
-
-	memset(&login->address, 0, sizeof(login->address));
-	address->sin_family = AF_INET;
-	memcpy(&address->sin_addr, bytes, sizeof(address->sin_addr));
-}
-
-/* An IPv4 address in IPv6's clothes is one of IPv4, as the server has it. */
-static void
-set_ipv6(SluiceLogin *login, const struct in6_addr *bytes)
-{
-	struct sockaddr_in6 *address = (struct sockaddr_in6 *) &login->address;
-
-	if (IN6_IS_ADDR_V4MAPPED(bytes))
-	{
-		set_ipv4(login, bytes->s6_addr + 12);
-		return;
-	}
-	memset(&login->address, 0, sizeof(login->address));
-	address->sin6_family = AF_INET6;
-	address->sin6_addr = *bytes;
-}
-
-/* The text between begin and the first character of stop. */
-static bool
-copy_until(char *out, size_t size, const char *begin, const char *stop)
-{
-	size_t		length = strcspn(begin, stop);
-
-	if (length >= size)
-		return false;
-	memcpy(out, begin, length);
-	out[length] = '\0';
-	return true;
-}
-
-void
-sluice_login_read_peer(SluiceLogin *login, const char *peer)
-{
-	char		text[INET6_ADDRSTRLEN];
-	struct in_addr ipv4;
-	struct in6_addr ipv6;
-
-	login->address.ss_family = AF_UNSPEC;
-	if (strncmp(peer, "unix:", 5) == 0)
-		login->address.ss_family = AF_UNIX;
-	else if (strncmp(peer, "ipv4:", 5) == 0 && copy_until(text, sizeof(text), peer + 5, ":") &&
-			 inet_pton(AF_INET, text, &ipv4) == 1)
-		set_ipv4(login, &ipv4);
-	/* What follows a '%' is the scope, or the closing bracket. */
-	else if (strncmp(peer, "ipv6:%5B", 8) == 0 && copy_until(text, sizeof(text), peer + 8, "%") &&
-			 inet_pton(AF_INET6, text, &ipv6) == 1)
-		set_ipv6(login, &ipv6);
-	else if (strncmp(peer, "ipv6:[", 6) == 0 && copy_until(text, sizeof(text), peer + 6, "%]") &&
-			 inet_pton(AF_INET6, text, &ipv6) == 1)
-		set_ipv6(login, &ipv6);
-}
-
-/* ---- authorization ---- */
 
 static int
 base64_digit(char c)

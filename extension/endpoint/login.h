@@ -17,7 +17,7 @@
 
 typedef struct SluiceLogin
 {
-	struct sockaddr_storage address;	/* ss_family AF_UNIX: a unix socket; AF_UNSPEC: not known */
+	struct sockaddr_storage address;	/* see client_address.h */
 	char	   *user;			/* the role that it names, UTF-8; NULL: none */
 	char	   *password;		/* NULL: none (any more) */
 	const char *mistake;		/* its authorization cannot be read: why; static; or NULL */
@@ -31,9 +31,6 @@ typedef struct SluiceLogin
 /* Overwrite and free a text that was a secret; NULL is none. */
 extern void sluice_login_forget(char *secret);
 extern void sluice_login_free(SluiceLogin *login);
-
-/* "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "unix:...", as gRPC writes a peer. */
-extern void sluice_login_read_peer(SluiceLogin *login, const char *peer);
 
 /* The value of the metadata "authorization": Basic, base64 of ROLE:PASSWORD. */
 extern void sluice_login_read_authorization(SluiceLogin *login, const char *value, size_t length);

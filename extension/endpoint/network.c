@@ -19,6 +19,7 @@
 #include <grpc/byte_buffer.h>
 
 #include "carrier.h"
+#include "guard.h"
 #include "log.h"
 #include "thread.h"
 
@@ -95,6 +96,7 @@ init_plain(SluiceNetwork *network, const SluiceNetworkSettings *settings, char *
 	sluice_room_init(&network->room, settings->max_in_flight, settings->memory);
 	sluice_parcel_pool_init(&network->pool, settings->memory / IDLE_PARCELS_PART);
 	sluice_board_init(&network->board, settings->connections);
+	sluice_noise_init(&network->noise);
 	network->listen_addresses = strdup(settings->listen_addresses);
 	network->settings.listen_addresses = network->listen_addresses;
 	network->wakeup_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -118,6 +120,7 @@ static void
 free_plain(SluiceNetwork *network)
 {
 	sluice_carrier_forget(network);
+	sluice_noise_free(&network->noise);
 	sluice_parcel_pool_free(&network->pool);
 	sluice_ring_free(&network->arrivals);
 	sluice_ring_free(&network->outcomes);
@@ -292,6 +295,8 @@ sluice_network_stop(SluiceNetwork *network)
 	block_signals(&before);
 	ask(network, SLUICE_REQUEST_STOP);
 	pthread_join(network->thread, NULL);
+	sluice_guard_stop(network->guard);
+	network->guard = NULL;
 	if (!network->broken)
 		end_grpc(network);
 	restore_signals(&before);
@@ -328,5 +333,6 @@ sluice_network_counters(const SluiceNetwork *network, SluiceNetworkCounters *cou
 	counters->records_now = atomic_load_explicit(&network->records_in_flight, memory_order_relaxed);
 	counters->refused_calls = atomic_load_explicit(&network->refused_calls, memory_order_relaxed);
 	counters->listener_restarts = atomic_load_explicit(&network->listener_restarts, memory_order_relaxed);
+	counters->penalties = sluice_guard_penalties(atomic_load(&network->guard));
 	counters->cpu_us = thread_cpu_us(network);
 }

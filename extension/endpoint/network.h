@@ -33,6 +33,7 @@ typedef struct SluiceNetworkSettings
 	int			max_calls_per_connection;
 	int			max_connection_age_ms;	/* 0: no limit */
 	int			max_connection_idle_ms; /* 0: no limit */
+	int			penalty_ms;			/* that who floods it is shut out for; 0: nobody is */
 	int			opening_timeout_ms; /* for the first message of a call, and for a handshake */
 	SluiceConnectionSlot *connections;	/* SLUICE_CONNECTIONS, where calls are shown; or NULL */
 } SluiceNetworkSettings;
@@ -49,6 +50,7 @@ typedef struct SluiceNetworkCounters
 	uint64_t	records_now;		/* in flight */
 	uint64_t	refused_calls;		/* over max_calls or memory */
 	uint64_t	listener_restarts;	/* after the process had run out of file descriptors */
+	uint64_t	penalties;			/* networks that were shut out */
 	uint64_t	cpu_us;				/* CPU time of the network thread */
 } SluiceNetworkCounters;
 

@@ -10,6 +10,7 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 
+#include "client_address.h"
 #include "login.h"
 #include "peer.h"
 #include "quota.h"
@@ -94,7 +95,7 @@ sluice_sender_read(SluiceSender *sender, grpc_call *grpc, const grpc_metadata_ar
 	sender->login = calloc(1, sizeof(SluiceLogin));
 	if (sender->login != NULL)
 	{
-		sluice_login_read_peer(sender->login, peer);
+		sluice_client_address_parse(&sender->login->address, peer);
 		read_authorization(sender->login, metadata);
 		complete = read_certificate(sender->login, grpc);
 	}

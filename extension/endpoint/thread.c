@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "carrier.h"
+#include "guard.h"
 #include "health.h"
 #include "lifetime.h"
 #include "log.h"
@@ -265,6 +266,29 @@ sluice_thread_leave(SluiceNetwork *network)
 	network->queue = NULL;
 }
 
+/* Serving goes on where it cannot be started. */
+static void
+start_guard(SluiceNetwork *network)
+{
+	SluiceGuardSettings settings = {
+		.noise = &network->noise,
+		.port = network->port,
+		.penalty_us = (int64_t) network->settings.penalty_ms * 1000,
+		.call_bytes = (int64_t) sluice_listener_lookahead(&network->settings),
+		.admitted_bytes = (int64_t) network->settings.max_record_size,
+		.connection_bytes = (int64_t) network->settings.memory / 2,
+		.threads = {getpid(), gettid()}
+	};
+	SluiceGuard *guard;
+
+	if (network->settings.penalty_ms == 0)
+		return;
+	guard = sluice_guard_start(&settings);
+	if (guard == NULL)
+		sluice_log_put('W', "clients that flood the worker are not shut out: could not start a thread for it: %s", strerror(errno));
+	atomic_store(&network->guard, guard);
+}
+
 void *
 sluice_thread_main(void *arg)
 {
@@ -273,6 +297,7 @@ sluice_thread_main(void *arg)
 	prctl(PR_SET_NAME, "sluice network");
 	network->dice = (unsigned) getpid();
 	read_clocks(network);
+	start_guard(network);
 	while (!finished(network))
 		turn(network);
 	sluice_thread_leave(network);

@@ -22,9 +22,11 @@
 
 #include "board.h"
 #include "call.h"
+#include "guard.h"
 #include "handover.h"
 #include "listener.h"
 #include "network.h"
+#include "noise.h"
 #include "parcel.h"
 #include "pressure.h"
 #include "room.h"
@@ -54,6 +56,7 @@ struct SluiceNetwork
 	grpc_call  *wake_call;		/* empty batches on it wake the network thread */
 	SluiceTag	wake_tag;
 	pthread_t	thread;
+	_Atomic(SluiceGuard *) guard;	/* the thread starts it, the main thread stops it; NULL: none */
 
 	/* Shared with the main thread. */
 	SluiceRing	arrivals;
@@ -82,6 +85,7 @@ struct SluiceNetwork
 	SluiceRoom	room;
 	SluiceParcelPool pool;
 	SluiceBoard board;
+	SluiceNoise noise;			/* the guard's, too */
 	grpc_byte_buffer *send_buffer;	/* emptied by every send, so one does for all */
 	size_t		grpc_calls;		/* whose grpc_call is not released yet */
 	unsigned	burst;			/* arrivals since the main thread was last told */

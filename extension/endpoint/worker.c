@@ -293,6 +293,7 @@ start_network(void)
 		.max_calls_per_connection = sluice_max_calls_per_connection,
 		.max_connection_age_ms = sluice_max_connection_age * 1000,
 		.max_connection_idle_ms = sluice_max_connection_idle * 1000,
+		.penalty_ms = sluice_penalty_time,
 		.opening_timeout_ms = AuthenticationTimeout * 1000,
 		.connections = self.connections,
 	};
@@ -421,6 +422,7 @@ publish(void)
 	sluice_shared_worker_count(self.index, SLUICE_WORKER_BYTES_NOW, network.bytes_now);
 	sluice_shared_worker_count(self.index, SLUICE_WORKER_REFUSED_CALLS, network.refused_calls);
 	sluice_shared_worker_count(self.index, SLUICE_WORKER_LISTENER_RESTARTS, network.listener_restarts);
+	sluice_shared_worker_count(self.index, SLUICE_WORKER_PENALTIES, network.penalties);
 	sluice_shared_worker_count(self.index, SLUICE_WORKER_MAIN_CPU_US, main_cpu_us());
 	sluice_shared_worker_count(self.index, SLUICE_WORKER_NETWORK_CPU_US, network.cpu_us);
 	report_network_log();

@@ -1,10 +1,12 @@
-# A hostile network at the port: beside each attack a client that behaves keeps half
-# of its rate, the worker's memory stays under its settings, nothing leaks, the log
-# stays short.  Connections come in thousands where SLUICE_ROUNDS is more than two.
+# A hostile network at the port: beside each attack, as fast as the attacker can, a client
+# that behaves keeps half of its rate, the worker's memory stays under its settings,
+# nothing leaks, the log stays short.  Connections come in thousands where SLUICE_ROUNDS
+# is more than two.
 use strict;
 use warnings;
 
 use Authority;
+use IO::Socket::INET;
 use IPC::Run;
 use JSON::PP qw(decode_json);
 use PostgreSQL::Test::Utils;
@@ -13,37 +15,42 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $full      = ($ENV{SLUICE_ROUNDS} // 2) > 2;
-my $seconds   = $full ? 4 : 1;
+my $seconds   = $full ? 4 : 2;
 my $files     = PostgreSQL::Test::Utils::tempdir_short();
 my $authority = Authority->new('servers');
-$authority->issue("$files/server", subject => '/CN=localhost');
-
-my ($memory_mb, $calls, $log_lines) = (32, 2000, 60);
-my $sluice = Sluice->new('main', start => 0, conf => <<"END");
-ssl = on
-ssl_cert_file = '$files/server.crt'
-ssl_key_file = '$files/server.key'
-sluice.listen_addresses = '127.0.0.1, unix:$files/s'
-sluice.worker_memory = '${memory_mb}MB'
-sluice.max_record_size = '2MB'
-END
-my $hba = $sluice->node->data_dir . '/pg_hba.conf';
-my $rules = join "\n", 'local all guarded scram-sha-256', slurp_lines($hba), '';
-open my $file, '>', $hba or die "$hba: $!\n";
-print $file $rules;
-close $file or die "$hba: $!\n";
-$sluice->start;
-$sluice->set_credentials('--address', "unix:$files/s");
-$sluice->sql('CREATE EXTENSION pg_sluice');
-$sluice->sql(q(CREATE ROLE guarded LOGIN PASSWORD 'right'));
-$sluice->wait_serving;
-$sluice->create_readings('readings');
-my ($worker) = $sluice->workers;
+my ($memory_mb, $calls) = (32, 2000);
+my ($sluice, $worker);
+my $network = 0;
 
 # As in 005_hostile.pl: the quota, records in flight, and what the threads need.  A connection
 # with TLS that has not shaken hands yet has about 64 kB beside the quota.
-my $bound_kb = ((2 * $memory_mb + 32) + 8) * 1024 + $calls * 16;
+my $bound_kb      = ((2 * $memory_mb + 32) + 8) * 1024 + $calls * 16;
 my $connection_kb = 64;
+
+$authority->issue("$files/server", subject => '/CN=localhost');
+
+sub serve
+{
+	my ($name, $conf, $local) = @_;
+	$sluice = Sluice->new($name, start => 0, conf => <<"END");
+sluice.listen_addresses = '127.0.0.1, unix:$files/$name'
+sluice.worker_memory = '${memory_mb}MB'
+sluice.max_record_size = '2MB'
+$conf
+END
+	my $hba = $sluice->node->data_dir . '/pg_hba.conf';
+	my $rules = join "\n", 'host all guarded all scram-sha-256', slurp_lines($hba), '';
+	open my $file, '>', $hba or die "$hba: $!\n";
+	print $file $rules;
+	close $file or die "$hba: $!\n";
+	$sluice->start;
+	$sluice->set_credentials('--address', "unix:$files/$name") if $local;
+	$sluice->sql('CREATE EXTENSION pg_sluice');
+	$sluice->sql(q(CREATE ROLE guarded LOGIN PASSWORD 'right'));
+	$sluice->wait_serving;
+	$sluice->create_readings('readings');
+	($worker) = $sluice->workers;
+}
 
 sub memory_kb
 {
@@ -68,7 +75,7 @@ sub attack_start
 {
 	my ($in, $out, $err) = ('', '', '');
 	my $run = IPC::Run::start([ $ENV{SLUICE_PYTHON} // '/usr/bin/python3', Sluice::regress_directory() . '/hostile_network.py',
-		@_, '--address', "unix:$files/s", '--tls', $sluice->address ], '<', \$in, '>', \$out, '2>', \$err);
+		@_, '--address', $sluice->address ], '<', \$in, '>', \$out, '2>', \$err);
 	wait_until("$_[0] has begun", sub { $run->pump_nb; $out =~ /\n/ || !$run->pumpable }, 60);
 	$out =~ /\n/ or die "$_[0]: $err";
 	return sub { $run->finish; return decode_json((split /\n/, $out)[-1]) };
@@ -81,54 +88,94 @@ sub peak_reset
 	close $refs or die "clear_refs: $!\n";
 }
 
+# Connections: how many the attacker is to hold; 0: it is a flood.
 sub withstands
 {
-	my ($name, $connections, @arguments) = @_;
-	my ($log, $sockets_before, $memory_before) = ($sluice->log_offset, sockets_open(), memory_kb('VmRSS'));
-	my $good = $sluice->send_start($name, '--prefix', $name, '--window', 1, '--timeout', 120);
+	my ($name, $attack, $connections, %o) = @_;
+	my ($log, $begun, $sockets_before, $memory_before) = ($sluice->log_offset, time, sockets_open(), memory_kb('VmRSS'));
+	my $good = $sluice->send_start("$name-$network", '--prefix', "$name-$network", '--window', 1, '--timeout', 120);
 	$sluice->wait_progress($good, 20, 30);
 	my ($without, $with, $peak, $report);
 	# Another process on this machine may take the time of one second, but not of three in a row.
 	foreach (1 .. 3)
 	{
+		# Those of before are shut out still.
+		my @from = $o{source} ? ('--source', $o{source}) : ('--network', ++$network);
 		$without = rate($good);
 		peak_reset();
-		my $finish = attack_start($name, '--count', $connections || 300, @arguments);
+		my $finish = attack_start($attack, '--count', $connections || 300, @from);
+		$o{meanwhile}->() if $o{meanwhile};
 		$with = rate($good);
 		$peak = memory_kb('VmHWM') - $memory_before;
 		$report = $finish->();
-		last if $with >= 0.5 * $without;
+		last if $with >= 0.5 * $without || $o{source};
 	}
-	is($sluice->send_stop($good)->{unacknowledged}, 0, "$name: the good client got all its answers");
+	my $answers = $sluice->send_stop($good);
+	is($answers->{unacknowledged}, 0, "$name: the good client got all its answers");
 	cmp_ok($with, '>=', 0.5 * $without, sprintf('%s: the good client keeps %.2f of its rate (%.0f a second); the attacker took %.2f s of CPU',
 		$name, $with / ($without || 1), $without, $report->{cpu}));
 	cmp_ok($peak, '<', $bound_kb + $connections * $connection_kb, "$name: $peak kB of memory at the peak");
 	is($sluice->wait_sql('SELECT sum(calls) FROM sluice.stat_workers', '0', 60), 1, "$name: its calls are gone");
 	ok(wait_until('descriptors are closed', sub { sockets_open() <= $sockets_before }, 60), "$name: so are its connections");
-	my $lines = grep { !/ LOG:  statement: / } split /\n/, $sluice->log_since($log);
-	cmp_ok($lines, '<', $log_lines, "$name: $lines lines of log");
+	my @lines = grep { !/ LOG:  statement: / } split /\n/, $sluice->log_since($log);
+	cmp_ok(scalar @lines, '<', 40 + 25 * (time - $begun), "$name: " . @lines . ' lines of log');
 	is(join(' ', $sluice->workers), $worker, "$name: the worker is the same");
+	if ($connections)
+	{
+		is($report->{connections}, $connections, "$name: all attackers were there");
+	}
+	else
+	{
+		my $from = $o{source} // "127.$network.0.2";
+		isnt(scalar(grep { /\Q$from\E is shut out for \d+ ms: it floods the worker/ } @lines), 0, "$name: the attacker was shut out");
+	}
 	note(sprintf '%s: %s; RSS %d kB before, %d kB after', $name, join(' ', map { "$_ $report->{$_}" } sort keys %$report), $memory_before, memory_kb('VmRSS'));
 	return memory_kb('VmRSS');
 }
 
-withstands('silent', $full ? 10000 : 300);
-withstands('half_handshake', $full ? 1000 : 100);
-withstands('slow', $full ? 1000 : 100);
-withstands('unspoken', $full ? 1500 : 300);
-withstands($_, 0) foreach qw(pings settings metadata windows);
-withstands('bombs', 0, '--pause', 0.2);
+# With TLS, those who come no further than the door; the good client has another one.
+serve('tls', <<"END", 1);
+ssl = on
+ssl_cert_file = '$files/server.crt'
+ssl_key_file = '$files/server.key'
+END
+withstands('silent',         'silent',         $full ? 10000 : 300);
+withstands('half handshake', 'half_handshake', $full ? 1000  : 100);
+$sluice->node->stop;
+
+serve('plain', '');
+withstands('slow', 'slow', $full ? 1000 : 100);
+my $unspoken = $full ? 1500 : 300;
+withstands('unspoken', 'unspoken', $unspoken, meanwhile => sub {
+	ok($sluice->wait_sql("SELECT sum(calls) >= $unspoken FROM sluice.stat_workers", 't', 30), 'unspoken: the calls are open') });
+my %left;
+$left{$_} = withstands($_, $_, 0) foreach qw(resets passwords pings settings metadata windows bombs);
 
 # A second attack like one before finds the memory that the first one left.
-foreach my $flood (qw(metadata))
+foreach my $flood (qw(resets metadata))
 {
-	my $first = withstands($flood, 0);
-	my $second = withstands($flood, 0);
-	cmp_ok($second - $first, '<', 4096, "$flood: a second attack leaves no more memory taken than the first");
+	my $second = withstands("$flood again", $flood, 0);
+	cmp_ok($second - $left{bombs}, '<', 8192, "$flood: a second attack leaves no more memory taken than all before");
 }
+
+# Of the attacker's own network: who was there and behaves stays, who was shut out comes in again in time.
+withstands('neighbour', 'pings', 0, source => '127.0.0.1');
+my ($host, $port) = split /:/, $sluice->address;
+ok(wait_until('the network is taken again', sub { IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Timeout => 1) }, 60),
+	'after its time a network that was shut out is taken again');
+cmp_ok($sluice->sql('SELECT sum(penalties) FROM sluice.stat_workers'), '>', 10, 'penalties are counted');
 
 my @threads = glob "/proc/$worker/task/*";
 cmp_ok(scalar @threads, '<', 40, scalar(@threads) . ' threads');
 unlike($sluice->log_since, qr/terminated by signal|PANIC/, 'no process died');
+
+# Who likes can leave all of it to a firewall.
+sub has_guard { return scalar grep { -r "$_/comm" && (slurp_lines("$_/comm"))[0] =~ /^sluice guard/ } glob "/proc/$worker/task/*" }
+ok(has_guard(), 'a thread guards');
+$sluice->node->append_conf('postgresql.conf', 'sluice.penalty_time = 0');
+$sluice->node->reload;
+ok($sluice->wait_sql("SELECT count(*) FROM sluice.stat_workers WHERE state = 'serving' AND pid <> $worker", '1', 60), 'the worker is replaced');
+($worker) = $sluice->workers;
+ok(!has_guard(), 'sluice.penalty_time = 0: none does');
 
 done_testing();

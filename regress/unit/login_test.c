@@ -1,53 +1,12 @@
 /*
  * login_test.c
- *		What a client shows of itself: its address as gRPC writes it, and its authorization.
+ *		What a client shows of itself: its authorization.
  */
 #include "endpoint/login.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "tap.h"
-
-/* The address, or what is known instead. */
-static const char *
-address_of(const char *peer)
-{
-	static char text[INET6_ADDRSTRLEN];
-	SluiceLogin login = {0};
-
-	sluice_login_read_peer(&login, peer);
-	switch (login.address.ss_family)
-	{
-		case AF_UNIX:
-			return "unix";
-		case AF_INET:
-			return inet_ntop(AF_INET, &((struct sockaddr_in *) &login.address)->sin_addr, text, sizeof(text));
-		case AF_INET6:
-			return inet_ntop(AF_INET6, &((struct sockaddr_in6 *) &login.address)->sin6_addr, text, sizeof(text));
-		default:
-			return "unknown";
-	}
-}
-
-static void
-test_peer(void)
-{
-	is_text(address_of("ipv4:192.0.2.7:4711"), "192.0.2.7", "IPv4");
-	is_text(address_of("ipv6:%5B2001:db8::1%5D:4711"), "2001:db8::1", "IPv6, as gRPC writes it");
-	is_text(address_of("ipv6:[2001:db8::1]:4711"), "2001:db8::1", "IPv6 in brackets");
-	is_text(address_of("ipv6:%5Bfe80::1%25eth0%5D:4711"), "fe80::1", "IPv6 with a scope");
-	is_text(address_of("ipv6:[fe80::1%eth0]:4711"), "fe80::1", "IPv6 in brackets with a scope");
-	is_text(address_of("ipv6:%5B::ffff:192.0.2.7%5D:4711"), "192.0.2.7", "IPv4 in IPv6");
-	is_text(address_of("unix:"), "unix", "a unix socket");
-	is_text(address_of("unix:/run/sluice"), "unix", "a unix socket with a name");
-	is_text(address_of("unix-abstract:x"), "unknown", "no socket that pg_hba.conf calls local");
-	is_text(address_of("ipv4:192.0.2.7.1:4711"), "unknown", "no address");
-	is_text(address_of("ipv4:1920000000000000000000000000000000000000000000000000.0.2.7:1"), "unknown", "longer than any address");
-	is_text(address_of("ipv4:"), "unknown", "nothing behind the family");
-	is_text(address_of(""), "unknown", "nothing");
-}
 
 static void
 read_header(SluiceLogin *login, const char *value)
@@ -129,7 +88,6 @@ test_long_password(void)
 int
 main(void)
 {
-	test_peer();
 	test_authorization();
 	test_long_password();
 	return finish();

@@ -39,6 +39,17 @@ is_text(const char *got, const char *expected, const char *name)
 	return passed;
 }
 
+static inline bool
+is_number(long long got, long long expected, const char *name)
+{
+	bool		passed = got == expected;
+
+	ok(passed, "%s", name);
+	if (!passed)
+		printf("#      got: %lld\n# expected: %lld\n", got, expected);
+	return passed;
+}
+
 static inline int
 finish(void)
 {
