@@ -30,6 +30,7 @@
 #include "ident.h"
 #include "judgement.h"
 #include "lib/ilist.h"
+#include "origin.h"
 #include "postmaster/postmaster.h"
 #include "refusal.h"
 #include "settlement.h"
@@ -52,16 +53,10 @@
 /* Lines about clients that were turned away, a second. */
 #define LOG_LINES 20
 
-typedef struct AddressKey
-{
-	uint8		family;
-	uint8		bytes[16];
-} AddressKey;
-
-/* An address that passwords are compared for; of IPv6 a network, as one client has all of its addresses. */
+/* An address that passwords are compared for. */
 typedef struct Origin
 {
-	AddressKey	key;			/* hash key */
+	SluiceOrigin key;			/* hash key */
 	int			busy;			/* of them, at most PER_ADDRESS */
 	dlist_head	waiting;		/* Applicants */
 	int			nwaiting;		/* of them, at most WAITING_PER_ADDRESS */
@@ -115,7 +110,7 @@ SluiceGate *
 sluice_gate_create(SluiceNetwork *network, SluiceGateAdmit admit, void *argument)
 {
 	SluiceGate *gate = MemoryContextAllocZero(TopMemoryContext, sizeof(*gate));
-	HASHCTL		control = {.keysize = sizeof(AddressKey),.entrysize = sizeof(Origin)};
+	HASHCTL		control = {.keysize = sizeof(SluiceOrigin),.entrysize = sizeof(Origin)};
 
 	gate->network = network;
 	gate->admit = admit;
@@ -252,18 +247,6 @@ free_applicant(SluiceGate *gate, Applicant *applicant)
 	gate->applicants--;
 }
 
-static AddressKey
-key_of(const struct sockaddr_storage *address)
-{
-	AddressKey	key = {.family = (uint8) address->ss_family};
-
-	if (address->ss_family == AF_INET)
-		memcpy(key.bytes, &((const struct sockaddr_in *) address)->sin_addr, sizeof(struct in_addr));
-	else if (address->ss_family == AF_INET6)
-		memcpy(key.bytes, &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(struct in6_addr) / 2);
-	return key;
-}
-
 /* As a client would have normalized it, which takes its time with a long one: so not before it has its turn. */
 static void
 normalize(Applicant *applicant)
@@ -299,7 +282,7 @@ refuse_crowd(SluiceGate *gate, SluiceRecord *record)
 static Origin *
 origin_of(SluiceGate *gate, const struct sockaddr_storage *address)
 {
-	AddressKey	key = key_of(address);
+	SluiceOrigin key = sluice_origin_of(address);
 	bool		found;
 	Origin	   *origin = hash_search(gate->origins, &key, HASH_ENTER, &found);
 
