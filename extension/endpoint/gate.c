@@ -5,7 +5,7 @@
  * A client is judged in a transaction of its own (judgement.c).  What that cannot decide at
  * once is done in a thread beside: comparing a password with a SCRAM secret, some
  * milliseconds of computing, in one thread; looking up the name of an address,
- * which may take as long as it likes, in another one.  Then it is judged again.
+ * which may take as long as it likes, in another one (lookup.h).  Then it is judged again.
  *
  * Whoever guesses passwords pays, not the worker: of one address no more than PER_ADDRESS
  * clients are compared at a time, in their order, and a wrong password is told FAILURE_US
@@ -19,17 +19,15 @@
 
 #include "gate.h"
 
-#include <netdb.h>
-
 #include "attempt.h"
 #include "common/saslprep.h"
 #include "common/scram-common.h"
 #include "errand.h"
 #include "hba.h"
-#include "host.h"
 #include "ident.h"
 #include "judgement.h"
 #include "lib/ilist.h"
+#include "lookup.h"
 #include "origin.h"
 #include "postmaster/postmaster.h"
 #include "refusal.h"
@@ -62,7 +60,7 @@ typedef struct Origin
 	int			nwaiting;		/* of them, at most WAITING_PER_ADDRESS */
 } Origin;
 
-/* A client whose password is to be compared, or whose address's name is looked up. */
+/* A client whose password is to be compared. */
 typedef struct Applicant
 {
 	SluiceErrand errand;		/* first, for the casts */
@@ -71,8 +69,6 @@ typedef struct Applicant
 	Origin	   *origin;
 	char	   *password;		/* malloc'ed; as it was sent, until its turn comes */
 	bool		fits;
-	struct sockaddr_storage address;
-	char		host[NI_MAXHOST];
 	int64		begun_at;
 	int64		answer_at;
 } Applicant;
@@ -83,7 +79,7 @@ struct SluiceGate
 	SluiceGateAdmit admit;
 	void	   *argument;
 	SluiceErrands *secrets;		/* NULL until the first one */
-	SluiceErrands *hosts;
+	SluiceLookups *lookups;		/* the same */
 	HTAB	   *origins;
 	dlist_head	failed;			/* Applicants with a wrong password, by answer_at */
 	int			applicants;
@@ -190,15 +186,16 @@ let_in(SluiceGate *gate, const SluiceJudgement *judgement)
 
 /* ---- threads beside ---- */
 
-static void
-start_thread(SluiceGate *gate, SluiceErrands **errands, const char *name)
+static SluiceErrands *
+start_thread(SluiceGate *gate, const char *name)
 {
-	if (*errands == NULL)
-		*errands = sluice_errands_start(name, sluice_network_wakeup_fd(gate->network));
-	if (*errands == NULL)
+	SluiceErrands *errands = sluice_errands_start(name, sluice_network_wakeup_fd(gate->network));
+
+	if (errands == NULL)
 		ereport(FATAL,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not start a thread for clients that log in: %m")));
+	return errands;
 }
 
 static bool
@@ -217,23 +214,13 @@ compare(SluiceErrand *errand)
 		applicant->judgement.secret_known;
 }
 
-static void
-look_up_host(SluiceErrand *errand)
-{
-	Applicant  *applicant = (Applicant *) errand;
-
-	if (!has_left(applicant))
-		sluice_host_name(&applicant->address, applicant->host, sizeof(applicant->host));
-}
-
 static Applicant *
-new_applicant(SluiceGate *gate, const SluiceJudgement *judgement, void (*run) (SluiceErrand *))
+new_applicant(SluiceGate *gate, const SluiceJudgement *judgement)
 {
 	Applicant  *applicant = MemoryContextAllocZero(TopMemoryContext, sizeof(*applicant));
 
-	applicant->errand.run = run;
+	applicant->errand.run = compare;
 	applicant->judgement = *judgement;
-	applicant->address = judgement->record->sender->login->address;
 	applicant->begun_at = sluice_settlement_clock();
 	gate->applicants++;
 	return applicant;
@@ -306,8 +293,9 @@ begin_comparing(SluiceGate *gate, const SluiceJudgement *judgement)
 		refuse_crowd(gate, judgement->record);
 		return;
 	}
-	start_thread(gate, &gate->secrets, "sluice secrets");
-	applicant = new_applicant(gate, judgement, compare);
+	if (gate->secrets == NULL)
+		gate->secrets = start_thread(gate, "sluice secrets");
+	applicant = new_applicant(gate, judgement);
 	applicant->origin = origin;
 	applicant->password = login->password;
 	login->password = NULL;
@@ -324,8 +312,10 @@ begin_comparing(SluiceGate *gate, const SluiceJudgement *judgement)
 static void
 begin_looking_up(SluiceGate *gate, const SluiceJudgement *judgement)
 {
-	start_thread(gate, &gate->hosts, "sluice hosts");
-	sluice_errands_add(gate->hosts, &new_applicant(gate, judgement, look_up_host)->errand);
+	if (gate->lookups == NULL)
+		gate->lookups = sluice_lookups_create(start_thread(gate, "sluice hosts"));
+	if (!sluice_lookups_add(gate->lookups, judgement->record, judgement->proven))
+		refuse_crowd(gate, judgement->record);
 }
 
 /* ---- judging ---- */
@@ -437,21 +427,11 @@ take_compared(SluiceGate *gate)
 static void
 take_looked_up(SluiceGate *gate)
 {
-	Applicant  *applicant;
+	SluiceRecord *record;
+	bool		proven;
 
-	while (gate->hosts != NULL && (applicant = (Applicant *) sluice_errands_take(gate->hosts)) != NULL)
-	{
-		SluiceJudgement *judgement = &applicant->judgement;
-		SluiceLogin *login = judgement->record->sender->login;
-
-		free(login->host);
-		login->host = strdup(applicant->host);
-		if (login->host == NULL)
-			ereport(FATAL,
-					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		judge(gate, judgement->record, judgement->proven);
-		free_applicant(gate, applicant);
-	}
+	while (gate->lookups != NULL && (record = sluice_lookups_take(gate->lookups, &proven)) != NULL)
+		judge(gate, record, proven);
 }
 
 static void
@@ -473,6 +453,32 @@ answer_failed(SluiceGate *gate)
 	}
 }
 
+static bool
+has_waited_long(int64 begun_at)
+{
+	return sluice_settlement_clock() - begun_at >= AuthenticationTimeout * USECS_PER_SEC;
+}
+
+/* For sluice_lookups_sweep(). */
+static bool
+settle_lookup(void *argument, SluiceRecord *record, int64 begun_at)
+{
+	SluiceGate *gate = argument;
+
+	if (is_moot(gate, record))
+		return true;
+	if (!has_waited_long(begun_at))
+		return false;
+	sluice_refuse(gate->network, record, SLUICE_STATUS_UNAVAILABLE, "looking up the name of the client's address takes too long: try again later");
+	return true;
+}
+
+static bool
+anybody_waits(const SluiceGate *gate)
+{
+	return gate->waiting > 0 || (gate->lookups != NULL && sluice_lookups_pending(gate->lookups));
+}
+
 /* Whoever waits is a call that nobody else can have: not longer than its client does, and than the server would. */
 static void
 sweep_waiting(SluiceGate *gate, int64 now)
@@ -480,9 +486,11 @@ sweep_waiting(SluiceGate *gate, int64 now)
 	HASH_SEQ_STATUS status;
 	Origin	   *origin;
 
-	if (gate->waiting == 0 || now < gate->sweep_at)
+	if (!anybody_waits(gate) || now < gate->sweep_at)
 		return;
 	gate->sweep_at = now + SWEEP_INTERVAL_US;
+	if (gate->lookups != NULL)
+		sluice_lookups_sweep(gate->lookups, settle_lookup, gate);
 	hash_seq_init(&status, gate->origins);
 	while ((origin = hash_seq_search(&status)) != NULL)
 	{
@@ -494,7 +502,7 @@ sweep_waiting(SluiceGate *gate, int64 now)
 
 			if (!is_moot(gate, applicant->judgement.record))
 			{
-				if (now - applicant->begun_at < AuthenticationTimeout * USECS_PER_SEC)
+				if (!has_waited_long(applicant->begun_at))
 					continue;
 				refuse_crowd(gate, applicant->judgement.record);
 			}
@@ -529,7 +537,7 @@ sluice_gate_next(const SluiceGate *gate)
 {
 	int64		next = suspicious && gate->drain_message == NULL ? gate->check_at : PG_INT64_MAX;
 
-	if (gate->waiting > 0)
+	if (anybody_waits(gate))
 		next = Min(next, gate->sweep_at);
 	if (gate->failed.head.next != &gate->failed.head)
 		next = Min(next, dlist_container(Applicant, node, gate->failed.head.next)->answer_at);
@@ -557,7 +565,7 @@ sluice_gate_drain(SluiceGate *gate, const char *message)
 bool
 sluice_gate_done(const SluiceGate *gate)
 {
-	return gate->applicants == 0;
+	return gate->applicants == 0 && (gate->lookups == NULL || !sluice_lookups_pending(gate->lookups));
 }
 
 bool
