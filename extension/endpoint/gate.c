@@ -48,7 +48,7 @@
 /* Those that wait are looked through for who has left. */
 #define SWEEP_INTERVAL_US (100 * INT64CONST(1000))
 
-/* Lines about clients that were turned away, a second. */
+/* Lines about clients that were turned away, or could not be judged, a second. */
 #define LOG_LINES 20
 
 /* An address that passwords are compared for. */
@@ -125,18 +125,25 @@ sluice_gate_create(SluiceNetwork *network, SluiceGateAdmit admit, void *argument
 /* ---- what is said ---- */
 
 /* A client can have lines written: not too many. */
-static void
-log_refusal(SluiceGate *gate, const SluiceJudgement *judgement)
+static bool
+may_log(SluiceGate *gate)
 {
 	int64		second = sluice_settlement_clock() / USECS_PER_SEC;
-	char	   *message = sluice_settlement_printable(pstrdup(judgement->refusal.message));
 
 	if (second != gate->log_second)
 	{
 		gate->log_second = second;
 		gate->log_lines = 0;
 	}
-	if (gate->log_lines++ >= LOG_LINES)
+	return gate->log_lines++ < LOG_LINES;
+}
+
+static void
+log_refusal(SluiceGate *gate, const SluiceJudgement *judgement)
+{
+	char	   *message = sluice_settlement_printable(pstrdup(judgement->refusal.message));
+
+	if (!may_log(gate))
 		return;
 	ereport(LOG,
 			(errmsg("gRPC client at %s was turned away: %s", judgement->record->sender->address, message),
@@ -343,9 +350,10 @@ judge(SluiceGate *gate, SluiceRecord *record, bool proven)
 	if (!sluice_attempt(sluice_judgement_step, &judgement, &failure))
 	{
 		gate->suspects_drop = true;
-		ereport(LOG,
-				(errcode(failure.sqlstate),
-				 errmsg("could not look up the role of a client: %s", failure.message)));
+		if (may_log(gate))
+			ereport(LOG,
+					(errcode(failure.sqlstate),
+					 errmsg("could not look up the role of a client: %s", failure.message)));
 		sluice_refuse(gate->network, record, SLUICE_STATUS_UNAVAILABLE,
 					  psprintf("the role could not be looked up (SQLSTATE %s), open the call again", unpack_sql_state(failure.sqlstate)));
 		return;
