@@ -492,7 +492,8 @@ SLUICE_API int sluice_consumer_close(sluice_consumer *consumer, int64_t timeout)
 
 /*
  * End the consumers of the durable subscription that options name (theirs is ERROR_ENDED); drop: and remove it, its position with
- * it.  Waits for the answer, from each server for connect_timeout at most.  message (may be NULL) gets a sentence for people.
+ * it.  Waits for the answer, from each server for connect_timeout at most; who wants to be asked later is asked again, where that
+ * is soon enough.  message (may be NULL) gets a sentence for people.
  * ERROR_DROPPED: there is no such subscription.  ERROR_REFUSED, ERROR_TIMEOUT (no server answered), ERROR_OPTION, ERROR_INVALID, ERROR_MEMORY.
  */
 SLUICE_API int sluice_unsubscribe(const sluice_options *options, bool drop, char *message, size_t message_size);

@@ -26,7 +26,9 @@
 #include "bucket.h"
 #include "catalog.h"
 #include "common/hashfn.h"
+#include "endpoint/login.h"
 #include "miscadmin.h"
+#include "origin.h"
 #include "settings.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
@@ -104,14 +106,13 @@ stream_key(Oid database, int32 stream_id)
 	return ((uint64) database << 32) | (uint32) stream_id;
 }
 
-/* The address without its port: "10.0.0.7:4711", "[::1]:4711"; all unix sockets are one. */
+/* Never 0, which is no key. */
 static uint64
-address_key(const char *address)
+address_key(const struct sockaddr_storage *address)
 {
-	const char *port = strrchr(address, ':');
-	size_t		length = strncmp(address, "unix", 4) == 0 ? 4 : port != NULL ? (size_t) (port - address) : strlen(address);
+	SluiceOrigin origin = sluice_origin_of(address);
 
-	return DatumGetUInt64(hash_any_extended((const unsigned char *) address, (int) length, 0)) | 1;
+	return DatumGetUInt64(hash_any_extended((const unsigned char *) &origin, sizeof(origin), 0)) | 1;
 }
 
 /* ---- slots ---- */
@@ -210,7 +211,7 @@ sluice_buckets_open(SluiceSender *sender, Oid database, int32 stream_id, int32 r
 	sender->buckets[SLUICE_BUCKET_STREAM] =
 		slot_open(buckets->streams, stream_key(database, stream_id), rate, burst);
 	sender->buckets[SLUICE_BUCKET_ADDRESS] =
-		slot_open(buckets->addresses, address_key(sender->address), SLUICE_BUCKETS_DEFAULT, SLUICE_BUCKETS_DEFAULT);
+		slot_open(buckets->addresses, address_key(&sender->login->address), SLUICE_BUCKETS_DEFAULT, SLUICE_BUCKETS_DEFAULT);
 	LWLockRelease(buckets->lock);
 }
 

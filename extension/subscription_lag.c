@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "offset_column.h"
+#include "parser/parse_coerce.h"
 #include "storage/lmgr.h"
 #include "stream.h"
 #include "utils/builtins.h"
@@ -30,7 +31,7 @@
 /* For partitions. */
 #define LOCK_TIMEOUT "100ms"
 
-/* %1$s is the offset column, %2$s the table, %3$s received_at. */
+/* %1$s is the offset column, %2$s the table, %3$s what gives received_at. */
 static const char *const count_rows =
 "SELECT b.n, b.last, f.r FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.max(x.o) AS last "
 "FROM (SELECT %1$s AS o FROM %2$s WHERE %1$s OPERATOR(pg_catalog.>) $1 ORDER BY %1$s LIMIT $2) x) b "
@@ -58,6 +59,20 @@ estimate(SluiceStream *stream, int64 position, int64 counted, int64 last)
 	return counted + (end > last ? (int64) (((double) end - (double) last) * density) : 0);
 }
 
+/* Of a locked table.  The column may have become another one, or none, since the stream was made: rows are counted all the same. */
+static const char *
+received_at(const SluiceStream *stream)
+{
+	const char *column = stream->envelope[SLUICE_ENVELOPE_RECEIVED_AT];
+	AttrNumber	attnum = column == NULL ? InvalidAttrNumber : get_attnum(stream->target, column);
+	Oid			type = attnum == InvalidAttrNumber ? InvalidOid : get_atttype(stream->target, attnum);
+	Oid			wanted = TIMESTAMPTZOID;
+
+	if (!OidIsValid(type) || !can_coerce_type(1, &type, &wanted, COERCION_EXPLICIT))
+		return "CAST(NULL AS timestamp with time zone)";
+	return psprintf("CAST(%s AS timestamp with time zone)", quote_identifier(column));
+}
+
 /* Within SPI and a subtransaction.  Throws. */
 static bool
 measure(int32 stream_id, int64 position, SluiceLag *lag)
@@ -74,8 +89,7 @@ measure(int32 stream_id, int64 position, SluiceLag *lag)
 		return false;
 	query = psprintf(count_rows, quote_identifier(stream->offset_column),
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(stream->target)), get_rel_name(stream->target)),
-					 stream->envelope[SLUICE_ENVELOPE_RECEIVED_AT] == NULL ? "CAST(NULL AS timestamp with time zone)" :
-					 quote_identifier(stream->envelope[SLUICE_ENVELOPE_RECEIVED_AT]));
+					 received_at(stream));
 	sluice_acting_begin(&acting, stream->owner, true, false);
 	/* Policies of the table may call functions: they find nothing of who looks on. */
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

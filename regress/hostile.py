@@ -243,6 +243,61 @@ def command_descriptors(options):
     return {"done": True}
 
 
+def frames(peer):
+    """What the server sends, as (kind, flags, payload), until it closes; its pings are answered."""
+    peer.settimeout(30)
+    data = b""
+    while True:
+        while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
+            end = 9 + int.from_bytes(data[:3], "big")
+            kind, flags, payload = data[3], data[4], data[9:end]
+            data = data[end:]
+            if kind == PING and not flags & 1:
+                peer.sendall(frame(PING, 1, 0, payload))
+            yield kind, flags, payload
+        try:
+            more = peer.recv(65536)
+        except ConnectionResetError:
+            return
+        if not more:
+            return
+        data += more
+
+
+def goaway_text(payload):
+    return "%d %s" % (int.from_bytes(payload[4:8], "big"), payload[8:].decode())
+
+
+def command_pings(options):
+    """Pings one after the other, each when the one before was answered, until the server closes."""
+    answered, goaway = 0, ""
+    with connect(options) as peer:
+        peer.sendall(PREFACE + frame(SETTINGS, 0, 0) + frame(PING, 0, 0, b"pingping"))
+        for kind, flags, payload in frames(peer):
+            if kind == GOAWAY:
+                goaway = goaway_text(payload)
+            elif kind == PING and flags & 1:
+                answered += 1
+                if not goaway:
+                    peer.sendall(frame(PING, 0, 0, b"pingping"))
+    return {"answered": answered, "goaway": goaway}
+
+
+def command_quiet(options):
+    """A connection without calls until the server closes it; is one with a call, which is older, still there?"""
+    goaway = []
+    with opened_call(options) as busy, connect(options) as quiet:
+        begun = time.monotonic()
+        quiet.sendall(PREFACE + frame(SETTINGS, 0, 0))
+        for kind, _, payload in frames(quiet):
+            if kind == GOAWAY:
+                goaway.append(goaway_text(payload))
+        seconds = time.monotonic() - begun
+        busy.sendall(frame(PING, 0, 0, b"are you?"))
+        alive = any(kind == PING and flags & 1 for kind, flags, _ in frames(busy))
+    return {"seconds": seconds, "goaway": goaway, "other": alive}
+
+
 def main():
     commands = {name[len("command_"):]: value for name, value in globals().items() if name.startswith("command_")}
     parser = argparse.ArgumentParser(description=__doc__)

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "../clock.h"
 #include "attempts.h"
@@ -26,6 +27,8 @@ typedef struct Question
 	SluiceAttempts attempts;
 	bool		drop;
 	SluiceChannel *channel;
+	int64_t		deadline;		/* nobody is asked again after it */
+	int64_t		pushback;		/* the wish of the last one: a hint as in backoff.h */
 	SluiceError error;
 	int			code;
 } Question;
@@ -70,6 +73,7 @@ judge(Question *question, const SluiceChannelEnd *end)
 
 	if (end->status == 0)
 		return SLUICE_OK;
+	question->pushback = end->pushback;
 	sluice_channel_end_describe(end, text, sizeof(text));
 	sluice_error_set(&question->error, 0, "%.200s", text);
 	if (end->status == STATUS_NOT_FOUND)
@@ -81,6 +85,7 @@ judge(Question *question, const SluiceChannelEnd *end)
 static int
 try_server(Question *question)
 {
+	question->pushback = SLUICE_BACKOFF_NO_HINT;
 	if (!sluice_channel_open(question->channel, sluice_attempts_endpoint(&question->attempts), &question->attempts.passwords,
 							 &question->error))
 		return SLUICE_ERROR_REFUSED;
@@ -88,6 +93,37 @@ try_server(Question *question)
 		return sluice_error_set(&question->error, SLUICE_ERROR_TIMEOUT, "no answer within %.1f s",
 								(double) question->settings.connect_timeout / SLUICE_SECOND);
 	return judge(question, sluice_channel_end(question->channel));
+}
+
+/* The server has a wish that the time allows: wait as long, and ask again. */
+static bool
+follow_wish(Question *question, int64_t delay)
+{
+	struct timespec pause = {.tv_sec = delay / SLUICE_SECOND,.tv_nsec = delay % SLUICE_SECOND};
+
+	if (question->pushback == SLUICE_BACKOFF_NO_HINT || delay >= question->deadline - sluice_clock_now())
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
+/* Each server once, and again as long as one of them wants to be asked later. */
+static int
+ask_servers(Question *question)
+{
+	size_t		count = question->attempts.endpoints.count;
+	size_t		failed = 0;		/* in a row */
+	int			code = SLUICE_ERROR_TIMEOUT;
+
+	question->deadline = sluice_clock_now() + (int64_t) count * question->settings.connect_timeout;
+	while (failed < count)
+	{
+		code = try_server(question);
+		if (code != SLUICE_ERROR_TIMEOUT)
+			break;
+		failed = follow_wish(question, sluice_attempts_again(&question->attempts, false, question->pushback)) ? 0 : failed + 1;
+	}
+	return code;
 }
 
 static void *
@@ -101,13 +137,7 @@ thread_main(void *argument)
 		question->code = SLUICE_ERROR_MEMORY;
 		return NULL;
 	}
-	for (size_t i = 0; i < question->attempts.endpoints.count; i++)
-	{
-		question->code = try_server(question);
-		if (question->code != SLUICE_ERROR_TIMEOUT)
-			break;
-		sluice_endpoints_failed(&question->attempts.endpoints, false);
-	}
+	question->code = ask_servers(question);
 	sluice_channel_free(question->channel);
 	return NULL;
 }

@@ -273,6 +273,10 @@ class Server(GrpcServer):
     # ---- calls ----
 
     def unsubscribe(self, request, context):
+        behaviour = self.begin(context)
+        self.end()
+        if behaviour.at_open is not None:
+            behaviour.at_open.apply(context)
         self.check_password(context)
         with self.changed:
             subscription = self.subscriptions.get(request.subscription)

@@ -450,6 +450,34 @@ def unsubscribe():
     equal(tool("unsubscribe", "").stderr, 'sluice: option "subscription" is empty\n', "no name")
 
 
+def unsubscribe_from(*servers, options=()):
+    """Exit status and what was told."""
+    ended = tool("unsubscribe", "--server=" + ",".join(f"127.0.0.1:{server.port}" for server in servers), "s", *options)
+    return ended.returncode, ended.stderr
+
+
+@test
+def unsubscribe_comes_when_the_server_wishes():
+    def busy(pushback):
+        return Behaviour(at_open=End(grpc.StatusCode.RESOURCE_EXHAUSTED, "too busy", pushback=pushback))
+    with Server(table(1)) as server, Server(table(1)) as other:
+        server.make("s")
+        other.make("s")
+        server.next_calls = [busy("300"), Behaviour(at_open=End(grpc.StatusCode.UNAVAILABLE, "leaving", pushback="100"))]
+        equal(unsubscribe_from(server), (0, ""), "ended")
+        gaps = [b - a for a, b in zip(server.attempts, server.attempts[1:])]
+        holds(len(gaps) == 2 and gaps[0] >= 0.3 and gaps[1] >= 0.1, gaps)
+        # Nobody waits longer than for a server that says nothing.
+        server.next_calls = [busy("60000"), busy("-1"), busy("60000")]
+        equal(unsubscribe_from(server, other), (0, ""), "the other one is asked at once")
+        equal(unsubscribe_from(server), (3, "sluice: too busy\n"), "who is not to come soon gives up")
+        equal(unsubscribe_from(server), (3, "sluice: too busy\n"), "and who is to come too late")
+        equal((len(server.attempts), len(other.attempts)), (6, 1), "attempts")
+        server.usual = busy("100")
+        equal(unsubscribe_from(server, options=["--set=connect_timeout=2s"]), (3, "sluice: too busy\n"), "until the time is over")
+        holds(server.attempts[-1] - server.attempts[6] < 10 and len(server.attempts) >= 8, server.attempts)
+
+
 # ---- another database ----
 
 class Database:

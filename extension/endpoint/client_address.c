@@ -6,7 +6,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,38 +110,4 @@ sluice_client_address_hash(const struct sockaddr_storage *address)
 	for (size_t i = 0; i < sizeof(struct sockaddr_in6); i++)
 		hash = (hash ^ bytes[i]) * 16777619U;
 	return hash;
-}
-
-SluiceClientNetwork
-sluice_client_network(const struct sockaddr_storage *address)
-{
-	SluiceClientNetwork network = {.family = (uint8_t) address->ss_family};
-
-	if (address->ss_family == AF_INET)
-		memcpy(network.bytes, &((const struct sockaddr_in *) address)->sin_addr, sizeof(struct in_addr));
-	else if (address->ss_family == AF_INET6)
-		memcpy(network.bytes, &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(network.bytes));
-	return network;
-}
-
-bool
-sluice_client_network_equal(const SluiceClientNetwork *a, const SluiceClientNetwork *b)
-{
-	return memcmp(a, b, sizeof(*a)) == 0;
-}
-
-void
-sluice_client_network_print(const SluiceClientNetwork *network, char text[SLUICE_CLIENT_NETWORK_TEXT])
-{
-	struct in6_addr ipv6 = IN6ADDR_ANY_INIT;
-	char		address[INET6_ADDRSTRLEN] = "?";
-
-	memcpy(&ipv6, network->bytes, sizeof(network->bytes));
-	if (network->family == AF_INET6 && inet_ntop(AF_INET6, &ipv6, address, sizeof(address)) != NULL)
-		snprintf(text, SLUICE_CLIENT_NETWORK_TEXT, "%s/64", address);
-	else
-	{
-		(void) inet_ntop(AF_INET, network->bytes, address, sizeof(address));
-		snprintf(text, SLUICE_CLIENT_NETWORK_TEXT, "%s", address);
-	}
 }

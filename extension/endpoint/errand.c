@@ -134,6 +134,38 @@ sluice_errands_add(SluiceErrands *errands, SluiceErrand *errand)
 	pthread_mutex_unlock(&errands->mutex);
 }
 
+/* Out of the list; false: it is not in it. */
+static bool
+unlink_errand(List *list, const SluiceErrand *errand)
+{
+	SluiceErrand *before = NULL;
+
+	for (SluiceErrand *at = list->first; at != NULL; before = at, at = at->next)
+	{
+		if (at != errand)
+			continue;
+		if (before == NULL)
+			list->first = at->next;
+		else
+			before->next = at->next;
+		if (list->last == at)
+			list->last = before;
+		return true;
+	}
+	return false;
+}
+
+bool
+sluice_errands_withdraw(SluiceErrands *errands, SluiceErrand *errand)
+{
+	bool		found;
+
+	pthread_mutex_lock(&errands->mutex);
+	found = unlink_errand(&errands->waiting, errand);
+	pthread_mutex_unlock(&errands->mutex);
+	return found;
+}
+
 SluiceErrand *
 sluice_errands_take(SluiceErrands *errands)
 {

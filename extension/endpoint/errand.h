@@ -27,6 +27,9 @@ extern SluiceErrands *sluice_errands_start(const char *name, int wakeup_fd);
 
 extern void sluice_errands_add(SluiceErrands *errands, SluiceErrand *errand);
 
+/* The main thread's again, if the thread has not begun it; false: it has, and it is to be taken as ever. */
+extern bool sluice_errands_withdraw(SluiceErrands *errands, SluiceErrand *errand);
+
 /* One that is done; NULL: none. */
 extern SluiceErrand *sluice_errands_take(SluiceErrands *errands);
 

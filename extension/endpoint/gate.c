@@ -5,7 +5,7 @@
  * A client is judged in a transaction of its own (judgement.c).  What that cannot decide at
  * once is done in a thread beside: comparing a password with a SCRAM secret, some
  * milliseconds of computing, in one thread; looking up the name of an address,
- * which may take as long as it likes, in another one.  Then it is judged again.
+ * which may take as long as it likes, in another one (lookup.h).  Then it is judged again.
  *
  * Whoever guesses passwords pays, not the worker: of one address no more than PER_ADDRESS
  * clients are compared at a time, in their order, and a wrong password is told FAILURE_US
@@ -19,17 +19,16 @@
 
 #include "gate.h"
 
-#include <netdb.h>
-
 #include "attempt.h"
 #include "common/saslprep.h"
 #include "common/scram-common.h"
 #include "errand.h"
 #include "hba.h"
-#include "host.h"
 #include "ident.h"
 #include "judgement.h"
 #include "lib/ilist.h"
+#include "lookup.h"
+#include "origin.h"
 #include "postmaster/postmaster.h"
 #include "refusal.h"
 #include "settlement.h"
@@ -49,25 +48,19 @@
 /* Those that wait are looked through for who has left. */
 #define SWEEP_INTERVAL_US (100 * INT64CONST(1000))
 
-/* Lines about clients that were turned away, a second. */
+/* Lines about clients that were turned away, or could not be judged, a second. */
 #define LOG_LINES 20
 
-typedef struct AddressKey
-{
-	uint8		family;
-	uint8		bytes[16];
-} AddressKey;
-
-/* An address that passwords are compared for; of IPv6 a network, as one client has all of its addresses. */
+/* An address that passwords are compared for. */
 typedef struct Origin
 {
-	AddressKey	key;			/* hash key */
+	SluiceOrigin key;			/* hash key */
 	int			busy;			/* of them, at most PER_ADDRESS */
 	dlist_head	waiting;		/* Applicants */
 	int			nwaiting;		/* of them, at most WAITING_PER_ADDRESS */
 } Origin;
 
-/* A client whose password is to be compared, or whose address's name is looked up. */
+/* A client whose password is to be compared. */
 typedef struct Applicant
 {
 	SluiceErrand errand;		/* first, for the casts */
@@ -76,8 +69,6 @@ typedef struct Applicant
 	Origin	   *origin;
 	char	   *password;		/* malloc'ed; as it was sent, until its turn comes */
 	bool		fits;
-	struct sockaddr_storage address;
-	char		host[NI_MAXHOST];
 	int64		begun_at;
 	int64		answer_at;
 } Applicant;
@@ -88,7 +79,7 @@ struct SluiceGate
 	SluiceGateAdmit admit;
 	void	   *argument;
 	SluiceErrands *secrets;		/* NULL until the first one */
-	SluiceErrands *hosts;
+	SluiceLookups *lookups;		/* the same */
 	HTAB	   *origins;
 	dlist_head	failed;			/* Applicants with a wrong password, by answer_at */
 	int			applicants;
@@ -115,7 +106,7 @@ SluiceGate *
 sluice_gate_create(SluiceNetwork *network, SluiceGateAdmit admit, void *argument)
 {
 	SluiceGate *gate = MemoryContextAllocZero(TopMemoryContext, sizeof(*gate));
-	HASHCTL		control = {.keysize = sizeof(AddressKey),.entrysize = sizeof(Origin)};
+	HASHCTL		control = {.keysize = sizeof(SluiceOrigin),.entrysize = sizeof(Origin)};
 
 	gate->network = network;
 	gate->admit = admit;
@@ -134,18 +125,25 @@ sluice_gate_create(SluiceNetwork *network, SluiceGateAdmit admit, void *argument
 /* ---- what is said ---- */
 
 /* A client can have lines written: not too many. */
-static void
-log_refusal(SluiceGate *gate, const SluiceJudgement *judgement)
+static bool
+may_log(SluiceGate *gate)
 {
 	int64		second = sluice_settlement_clock() / USECS_PER_SEC;
-	char	   *message = sluice_settlement_printable(pstrdup(judgement->refusal.message));
 
 	if (second != gate->log_second)
 	{
 		gate->log_second = second;
 		gate->log_lines = 0;
 	}
-	if (gate->log_lines++ >= LOG_LINES)
+	return gate->log_lines++ < LOG_LINES;
+}
+
+static void
+log_refusal(SluiceGate *gate, const SluiceJudgement *judgement)
+{
+	char	   *message = sluice_settlement_printable(pstrdup(judgement->refusal.message));
+
+	if (!may_log(gate))
 		return;
 	ereport(LOG,
 			(errmsg("gRPC client at %s was turned away: %s", judgement->record->sender->address, message),
@@ -195,15 +193,16 @@ let_in(SluiceGate *gate, const SluiceJudgement *judgement)
 
 /* ---- threads beside ---- */
 
-static void
-start_thread(SluiceGate *gate, SluiceErrands **errands, const char *name)
+static SluiceErrands *
+start_thread(SluiceGate *gate, const char *name)
 {
-	if (*errands == NULL)
-		*errands = sluice_errands_start(name, sluice_network_wakeup_fd(gate->network));
-	if (*errands == NULL)
+	SluiceErrands *errands = sluice_errands_start(name, sluice_network_wakeup_fd(gate->network));
+
+	if (errands == NULL)
 		ereport(FATAL,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not start a thread for clients that log in: %m")));
+	return errands;
 }
 
 static bool
@@ -222,23 +221,13 @@ compare(SluiceErrand *errand)
 		applicant->judgement.secret_known;
 }
 
-static void
-look_up_host(SluiceErrand *errand)
-{
-	Applicant  *applicant = (Applicant *) errand;
-
-	if (!has_left(applicant))
-		sluice_host_name(&applicant->address, applicant->host, sizeof(applicant->host));
-}
-
 static Applicant *
-new_applicant(SluiceGate *gate, const SluiceJudgement *judgement, void (*run) (SluiceErrand *))
+new_applicant(SluiceGate *gate, const SluiceJudgement *judgement)
 {
 	Applicant  *applicant = MemoryContextAllocZero(TopMemoryContext, sizeof(*applicant));
 
-	applicant->errand.run = run;
+	applicant->errand.run = compare;
 	applicant->judgement = *judgement;
-	applicant->address = judgement->record->sender->login->address;
 	applicant->begun_at = sluice_settlement_clock();
 	gate->applicants++;
 	return applicant;
@@ -250,18 +239,6 @@ free_applicant(SluiceGate *gate, Applicant *applicant)
 	sluice_login_forget(applicant->password);
 	pfree(applicant);
 	gate->applicants--;
-}
-
-static AddressKey
-key_of(const struct sockaddr_storage *address)
-{
-	AddressKey	key = {.family = (uint8) address->ss_family};
-
-	if (address->ss_family == AF_INET)
-		memcpy(key.bytes, &((const struct sockaddr_in *) address)->sin_addr, sizeof(struct in_addr));
-	else if (address->ss_family == AF_INET6)
-		memcpy(key.bytes, &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(struct in6_addr) / 2);
-	return key;
 }
 
 /* As a client would have normalized it, which takes its time with a long one: so not before it has its turn. */
@@ -299,7 +276,7 @@ refuse_crowd(SluiceGate *gate, SluiceRecord *record)
 static Origin *
 origin_of(SluiceGate *gate, const struct sockaddr_storage *address)
 {
-	AddressKey	key = key_of(address);
+	SluiceOrigin key = sluice_origin_of(address);
 	bool		found;
 	Origin	   *origin = hash_search(gate->origins, &key, HASH_ENTER, &found);
 
@@ -323,8 +300,9 @@ begin_comparing(SluiceGate *gate, const SluiceJudgement *judgement)
 		refuse_crowd(gate, judgement->record);
 		return;
 	}
-	start_thread(gate, &gate->secrets, "sluice secrets");
-	applicant = new_applicant(gate, judgement, compare);
+	if (gate->secrets == NULL)
+		gate->secrets = start_thread(gate, "sluice secrets");
+	applicant = new_applicant(gate, judgement);
 	applicant->origin = origin;
 	applicant->password = login->password;
 	login->password = NULL;
@@ -341,8 +319,10 @@ begin_comparing(SluiceGate *gate, const SluiceJudgement *judgement)
 static void
 begin_looking_up(SluiceGate *gate, const SluiceJudgement *judgement)
 {
-	start_thread(gate, &gate->hosts, "sluice hosts");
-	sluice_errands_add(gate->hosts, &new_applicant(gate, judgement, look_up_host)->errand);
+	if (gate->lookups == NULL)
+		gate->lookups = sluice_lookups_create(start_thread(gate, "sluice hosts"));
+	if (!sluice_lookups_add(gate->lookups, judgement->record, judgement->proven))
+		refuse_crowd(gate, judgement->record);
 }
 
 /* ---- judging ---- */
@@ -370,9 +350,10 @@ judge(SluiceGate *gate, SluiceRecord *record, bool proven)
 	if (!sluice_attempt(sluice_judgement_step, &judgement, &failure))
 	{
 		gate->suspects_drop = true;
-		ereport(LOG,
-				(errcode(failure.sqlstate),
-				 errmsg("could not look up the role of a client: %s", failure.message)));
+		if (may_log(gate))
+			ereport(LOG,
+					(errcode(failure.sqlstate),
+					 errmsg("could not look up the role of a client: %s", failure.message)));
 		sluice_refuse(gate->network, record, SLUICE_STATUS_UNAVAILABLE,
 					  psprintf("the role could not be looked up (SQLSTATE %s), open the call again", unpack_sql_state(failure.sqlstate)));
 		return;
@@ -454,21 +435,11 @@ take_compared(SluiceGate *gate)
 static void
 take_looked_up(SluiceGate *gate)
 {
-	Applicant  *applicant;
+	SluiceRecord *record;
+	bool		proven;
 
-	while (gate->hosts != NULL && (applicant = (Applicant *) sluice_errands_take(gate->hosts)) != NULL)
-	{
-		SluiceJudgement *judgement = &applicant->judgement;
-		SluiceLogin *login = judgement->record->sender->login;
-
-		free(login->host);
-		login->host = strdup(applicant->host);
-		if (login->host == NULL)
-			ereport(FATAL,
-					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		judge(gate, judgement->record, judgement->proven);
-		free_applicant(gate, applicant);
-	}
+	while (gate->lookups != NULL && (record = sluice_lookups_take(gate->lookups, &proven)) != NULL)
+		judge(gate, record, proven);
 }
 
 static void
@@ -490,6 +461,32 @@ answer_failed(SluiceGate *gate)
 	}
 }
 
+static bool
+has_waited_long(int64 begun_at)
+{
+	return sluice_settlement_clock() - begun_at >= AuthenticationTimeout * USECS_PER_SEC;
+}
+
+/* For sluice_lookups_sweep(). */
+static bool
+settle_lookup(void *argument, SluiceRecord *record, int64 begun_at)
+{
+	SluiceGate *gate = argument;
+
+	if (is_moot(gate, record))
+		return true;
+	if (!has_waited_long(begun_at))
+		return false;
+	sluice_refuse(gate->network, record, SLUICE_STATUS_UNAVAILABLE, "looking up the name of the client's address takes too long: try again later");
+	return true;
+}
+
+static bool
+anybody_waits(const SluiceGate *gate)
+{
+	return gate->waiting > 0 || (gate->lookups != NULL && sluice_lookups_pending(gate->lookups));
+}
+
 /* Whoever waits is a call that nobody else can have: not longer than its client does, and than the server would. */
 static void
 sweep_waiting(SluiceGate *gate, int64 now)
@@ -497,9 +494,11 @@ sweep_waiting(SluiceGate *gate, int64 now)
 	HASH_SEQ_STATUS status;
 	Origin	   *origin;
 
-	if (gate->waiting == 0 || now < gate->sweep_at)
+	if (!anybody_waits(gate) || now < gate->sweep_at)
 		return;
 	gate->sweep_at = now + SWEEP_INTERVAL_US;
+	if (gate->lookups != NULL)
+		sluice_lookups_sweep(gate->lookups, settle_lookup, gate);
 	hash_seq_init(&status, gate->origins);
 	while ((origin = hash_seq_search(&status)) != NULL)
 	{
@@ -511,7 +510,7 @@ sweep_waiting(SluiceGate *gate, int64 now)
 
 			if (!is_moot(gate, applicant->judgement.record))
 			{
-				if (now - applicant->begun_at < AuthenticationTimeout * USECS_PER_SEC)
+				if (!has_waited_long(applicant->begun_at))
 					continue;
 				refuse_crowd(gate, applicant->judgement.record);
 			}
@@ -546,7 +545,7 @@ sluice_gate_next(const SluiceGate *gate)
 {
 	int64		next = suspicious && gate->drain_message == NULL ? gate->check_at : PG_INT64_MAX;
 
-	if (gate->waiting > 0)
+	if (anybody_waits(gate))
 		next = Min(next, gate->sweep_at);
 	if (gate->failed.head.next != &gate->failed.head)
 		next = Min(next, dlist_container(Applicant, node, gate->failed.head.next)->answer_at);
@@ -574,7 +573,7 @@ sluice_gate_drain(SluiceGate *gate, const char *message)
 bool
 sluice_gate_done(const SluiceGate *gate)
 {
-	return gate->applicants == 0;
+	return gate->applicants == 0 && (gate->lookups == NULL || !sluice_lookups_pending(gate->lookups));
 }
 
 bool

@@ -74,7 +74,7 @@ struct SluiceGuard
 	int			calm;
 	int64_t		ticked_at;
 	SluiceStrain strains[2];
-	SluiceClientNetwork fresh[SLUICE_PENALTIES_MAX];	/* shut out since the last look, not barred yet */
+	SluiceOrigin fresh[SLUICE_PENALTIES_MAX];	/* shut out since the last look, not barred yet */
 	int			nfresh;
 	bool		cannot_bar;		/* and said so */
 };
@@ -136,8 +136,8 @@ positive(int64_t n)
 static void
 shut_out(SluiceGuard *guard, const Reading *reading, int64_t bytes)
 {
-	SluiceClientNetwork network = sluice_client_network(&reading->socket.peer);
-	char		text[SLUICE_CLIENT_NETWORK_TEXT];
+	SluiceOrigin network = sluice_origin_of(&reading->socket.peer);
+	char		text[SLUICE_ORIGIN_TEXT];
 	const SluicePenalty *penalty;
 
 	pthread_mutex_lock(&guard->mutex);
@@ -148,7 +148,7 @@ shut_out(SluiceGuard *guard, const Reading *reading, int64_t bytes)
 	guard->fresh[guard->nfresh++] = network;
 	atomic_store(&guard->any_shut_out, true);
 	atomic_fetch_add(&guard->total, 1);
-	sluice_client_network_print(&network, text);
+	sluice_origin_print(&network, text);
 	sluice_log_put('L', "%s is shut out for %" PRId64 " ms: it floods the worker with what is no records (sluice.penalty_time)",
 				   text, (penalty->ends_at - guard->ticked_at) / 1000);
 }
@@ -211,12 +211,12 @@ forget(SluiceGuard *guard)
 bool
 sluice_guard_shuts_out(SluiceGuard *guard, const struct sockaddr_storage *address)
 {
-	SluiceClientNetwork network;
+	SluiceOrigin network;
 	bool		out;
 
 	if (guard == NULL || !atomic_load_explicit(&guard->any_shut_out, memory_order_relaxed))
 		return false;
-	network = sluice_client_network(address);
+	network = sluice_origin_of(address);
 	pthread_mutex_lock(&guard->mutex);
 	out = sluice_penalties_shut_out(&guard->penalties, &network);
 	pthread_mutex_unlock(&guard->mutex);
@@ -237,7 +237,7 @@ reset_noisy(SluiceGuard *guard)
 
 /* Of who is shut out nothing new is to come; of others it may. */
 static void
-bar(SluiceGuard *guard, const SluiceClientNetwork *network, bool barred)
+bar(SluiceGuard *guard, const SluiceOrigin *network, bool barred)
 {
 	SluiceSocket socket;
 
@@ -256,7 +256,7 @@ bar(SluiceGuard *guard, const SluiceClientNetwork *network, bool barred)
 static void
 lift(SluiceGuard *guard, int64_t now)
 {
-	SluiceClientNetwork network;
+	SluiceOrigin network;
 	bool		lifted;
 
 	do

@@ -10,11 +10,11 @@
 #define TIMES_MAX 6
 
 static SluicePenalty *
-find(SluicePenalties *penalties, const SluiceClientNetwork *network)
+find(SluicePenalties *penalties, const SluiceOrigin *network)
 {
 	for (int i = 0; i < penalties->n; i++)
 	{
-		if (sluice_client_network_equal(&penalties->list[i].network, network))
+		if (sluice_origin_equal(&penalties->list[i].network, network))
 			return &penalties->list[i];
 	}
 	return NULL;
@@ -55,7 +55,7 @@ make_place(SluicePenalties *penalties, int64_t now)
 }
 
 static SluicePenalty *
-find_or_make(SluicePenalties *penalties, const SluiceClientNetwork *network, int64_t now)
+find_or_make(SluicePenalties *penalties, const SluiceOrigin *network, int64_t now)
 {
 	SluicePenalty *penalty = find(penalties, network);
 
@@ -90,7 +90,7 @@ shut_out(SluicePenalties *penalties, SluicePenalty *penalty, int64_t now)
 }
 
 const SluicePenalty *
-sluice_penalties_hear(SluicePenalties *penalties, const SluiceClientNetwork *network, int64_t bytes, int64_t now)
+sluice_penalties_hear(SluicePenalties *penalties, const SluiceOrigin *network, int64_t bytes, int64_t now)
 {
 	SluicePenalty *penalty = find_or_make(penalties, network, now);
 
@@ -105,7 +105,7 @@ sluice_penalties_hear(SluicePenalties *penalties, const SluiceClientNetwork *net
 }
 
 bool
-sluice_penalties_lift(SluicePenalties *penalties, int64_t now, SluiceClientNetwork *network)
+sluice_penalties_lift(SluicePenalties *penalties, int64_t now, SluiceOrigin *network)
 {
 	for (int i = 0; i < penalties->n; i++)
 	{
@@ -123,11 +123,11 @@ sluice_penalties_lift(SluicePenalties *penalties, int64_t now, SluiceClientNetwo
 }
 
 bool
-sluice_penalties_shut_out(const SluicePenalties *penalties, const SluiceClientNetwork *network)
+sluice_penalties_shut_out(const SluicePenalties *penalties, const SluiceOrigin *network)
 {
 	for (int i = 0; i < penalties->n; i++)
 	{
-		if (penalties->list[i].shut_out && sluice_client_network_equal(&penalties->list[i].network, network))
+		if (penalties->list[i].shut_out && sluice_origin_equal(&penalties->list[i].network, network))
 			return true;
 	}
 	return false;

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client_address.h"
+#include "../origin.h"
 
 /* Networks that are looked after.  Another one takes the place of the one that has made the least noise. */
 #define SLUICE_PENALTIES_MAX 64
@@ -25,7 +25,7 @@
 
 typedef struct SluicePenalty
 {
-	SluiceClientNetwork network;
+	SluiceOrigin network;
 	int64_t		noise;			/* at that time: */
 	int64_t		heard_at;
 	int64_t		ends_at;		/* it is, or was last, shut out until then; 0: never */
@@ -42,12 +42,12 @@ typedef struct SluicePenalties
 } SluicePenalties;
 
 /* Noise comes from a network.  The penalty that begins with it, or NULL. */
-extern const SluicePenalty *sluice_penalties_hear(SluicePenalties *penalties, const SluiceClientNetwork *network,
+extern const SluicePenalty *sluice_penalties_hear(SluicePenalties *penalties, const SluiceOrigin *network,
 												  int64_t bytes, int64_t now);
 
 /* True: the time of this one is over.  To be asked until it is false. */
-extern bool sluice_penalties_lift(SluicePenalties *penalties, int64_t now, SluiceClientNetwork *network);
+extern bool sluice_penalties_lift(SluicePenalties *penalties, int64_t now, SluiceOrigin *network);
 
-extern bool sluice_penalties_shut_out(const SluicePenalties *penalties, const SluiceClientNetwork *network);
+extern bool sluice_penalties_shut_out(const SluicePenalties *penalties, const SluiceOrigin *network);
 
 #endif							/* SLUICE_PENALTY_H */

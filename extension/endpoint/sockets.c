@@ -156,7 +156,7 @@ sluice_sockets_reset(SluiceSockets *sockets, const SluiceSocket *socket)
 
 /* What is set of a key for a network: a signature that nobody can have made. */
 static void
-set_key(SluiceSockets *sockets, const SluiceClientNetwork *network, int family, struct tcp_md5sig *key)
+set_key(SluiceSockets *sockets, const SluiceOrigin *network, int family, struct tcp_md5sig *key)
 {
 	struct sockaddr_in *ipv4 = (struct sockaddr_in *) &key->tcpm_addr;
 	struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *) &key->tcpm_addr;
@@ -178,7 +178,7 @@ set_key(SluiceSockets *sockets, const SluiceClientNetwork *network, int family, 
 }
 
 bool
-sluice_sockets_bar(SluiceSockets *sockets, const SluiceSocket *socket, const SluiceClientNetwork *network, bool barred)
+sluice_sockets_bar(SluiceSockets *sockets, const SluiceSocket *socket, const SluiceOrigin *network, bool barred)
 {
 	struct tcp_md5sig key;
 

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "../origin.h"
 #include "client_address.h"
 
 typedef struct SluiceSockets
@@ -53,6 +54,6 @@ extern void sluice_sockets_reset(SluiceSockets *sockets, const SluiceSocket *soc
  * Have a socket that listens drop what comes from a network, as if it had not come, or
  * take it again.  False, with errno: the system cannot.
  */
-extern bool sluice_sockets_bar(SluiceSockets *sockets, const SluiceSocket *socket, const SluiceClientNetwork *network, bool barred);
+extern bool sluice_sockets_bar(SluiceSockets *sockets, const SluiceSocket *socket, const SluiceOrigin *network, bool barred);
 
 #endif							/* SLUICE_SOCKETS_H */

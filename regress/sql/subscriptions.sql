@@ -247,6 +247,18 @@ SELECT activate('low', 10) > 0 AS active;
 SELECT report(3, -5, 0, 1, 0, now() - interval '10 s', 0);
 SELECT lag_records, lag_seconds BETWEEN 10 AND 100 AS lags FROM sluice.stat_subscriptions WHERE name = 'low';
 SELECT deactivate();
+-- The column of received_at as it is now: of another type, of one that is no time, gone.
+UPDATE low SET at = now() - interval '1 hour';
+SELECT lag_records, lag_seconds BETWEEN 3600 AND 3700 AS lags FROM sluice.stat_subscriptions WHERE name = 'low';
+ALTER TABLE low ALTER at TYPE timestamp;
+SELECT lag_records, lag_seconds BETWEEN 3600 AND 3700 AS lags FROM sluice.stat_subscriptions WHERE name = 'low';
+ALTER TABLE low ALTER at TYPE text;
+SELECT lag_records, lag_seconds BETWEEN 3600 AND 3700 AS lags FROM sluice.stat_subscriptions WHERE name = 'low';
+ALTER TABLE low ALTER at TYPE integer USING 1;
+SELECT lag_records, lag_seconds FROM sluice.stat_subscriptions WHERE name = 'low';
+ALTER TABLE low DROP at;
+SELECT lag_records, lag_seconds FROM sluice.stat_subscriptions WHERE name = 'low';
+ALTER TABLE low ADD at timestamptz;
 -- Many are estimated.
 INSERT INTO low (n) SELECT 1 FROM generate_series(1, 100000);
 DELETE FROM low WHERE id % 2 = 0;

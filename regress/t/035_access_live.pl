@@ -111,6 +111,25 @@ subtest 'a role that may no longer log in' => sub {
 	}
 };
 
+subtest 'a role that cannot be looked up' => sub {
+	my ($calls, $offset) = (200, $sluice->log_offset);
+	my $crowd = Visitor->new($sluice);
+	my @ended;
+
+	$sluice->sql('ALTER TABLE sluice.streams RENAME name TO title');
+	my $begun = $sluice->sql('SELECT clock_timestamp()');
+	$crowd->step('open', call => $_, stream => 'plain') foreach 1 .. $calls;
+	ok(wait_until('all have ended', sub { @ended = @{ $crowd->step('ended') }; @ended == $calls }), 'without a role, and with a table that was tampered with');
+	my $seconds = $sluice->sql("SELECT extract(epoch FROM clock_timestamp() - '$begun')");
+	is(scalar(grep { $_->[0] eq 'UNAVAILABLE' && $_->[1] eq 'the role could not be looked up (SQLSTATE XX000), open the call again' } @ended), $calls, 'clients are told to come again');
+	my $lines = () = $sluice->log_since($offset) =~ /could not look up the role of a client: /g;
+	cmp_ok($lines, '>', 0, 'the log tells it');
+	cmp_ok($lines, '<=', 20 * ($seconds + 2), "not for each of them: $lines lines in $seconds s");
+	$sluice->sql('ALTER TABLE sluice.streams RENAME title TO name');
+	$crowd->leave;
+	is(put(open_as(undef, 'plain'), { a => 300 })->[0], 'in', 'and when it can be, they are let in');
+};
+
 subtest 'pg_hba.conf is read again' => sub {
 	my ($anna, $bert) = (open_as('anna', 'readings'), open_as('bert', 'readings'));
 	my $file = $sluice->node->data_dir . '/pg_hba.conf';

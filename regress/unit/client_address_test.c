@@ -88,35 +88,10 @@ test_equal(void)
 	ok(!sluice_client_address_equal(&ipv4, &other), "another port is another client");
 }
 
-static void
-test_network(void)
-{
-	const char *const peers[] = {"ipv4:192.0.2.7:1", "ipv4:192.0.2.7:2", "ipv4:192.0.2.8:1",
-	"ipv6:[2001:db8:1:2::1]:1", "ipv6:[2001:db8:1:2:3::9]:1", "ipv6:[2001:db8:1:3::1]:1"};
-	SluiceClientNetwork networks[6];
-	char		text[SLUICE_CLIENT_NETWORK_TEXT];
-
-	for (int i = 0; i < 6; i++)
-	{
-		struct sockaddr_storage address = parsed(peers[i]);
-
-		networks[i] = sluice_client_network(&address);
-	}
-	ok(sluice_client_network_equal(&networks[0], &networks[1]), "ports do not count for a network");
-	ok(!sluice_client_network_equal(&networks[0], &networks[2]), "of IPv4 each address is one");
-	ok(sluice_client_network_equal(&networks[3], &networks[4]), "of IPv6 a /64 is");
-	ok(!sluice_client_network_equal(&networks[3], &networks[5]), "and the next one is another");
-	sluice_client_network_print(&networks[0], text);
-	is_text(text, "192.0.2.7", "as text");
-	sluice_client_network_print(&networks[4], text);
-	is_text(text, "2001:db8:1:2::/64", "of IPv6");
-}
-
 int
 main(void)
 {
 	test_parse();
 	test_equal();
-	test_network();
 	return finish();
 }

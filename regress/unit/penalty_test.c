@@ -14,16 +14,16 @@
 
 static SluicePenalties penalties;
 
-static SluiceClientNetwork
+static SluiceOrigin
 network(int n)
 {
-	return (SluiceClientNetwork) {.family = AF_INET,.bytes = {192, 0, (uint8_t) (n >> 8), (uint8_t) n}};
+	return (SluiceOrigin) {.family = AF_INET,.bytes = {192, 0, (uint8_t) (n >> 8), (uint8_t) n}};
 }
 
 static const SluicePenalty *
 hear(int n, int64_t bytes, int64_t now)
 {
-	SluiceClientNetwork from = network(n);
+	SluiceOrigin from = network(n);
 
 	return sluice_penalties_hear(&penalties, &from, bytes, now);
 }
@@ -31,7 +31,7 @@ hear(int n, int64_t bytes, int64_t now)
 static bool
 shut_out(int n)
 {
-	SluiceClientNetwork from = network(n);
+	SluiceOrigin from = network(n);
 
 	return sluice_penalties_shut_out(&penalties, &from);
 }
@@ -39,7 +39,7 @@ shut_out(int n)
 static int
 lift(int64_t now)
 {
-	SluiceClientNetwork lifted;
+	SluiceOrigin lifted;
 	int			n = 0;
 
 	while (sluice_penalties_lift(&penalties, now, &lifted))

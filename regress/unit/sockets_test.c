@@ -152,8 +152,8 @@ test_reset(void)
 static void
 test_bar(void)
 {
-	SluiceClientNetwork barred = {.family = AF_INET,.bytes = {127, 0, 0, 3}};
-	SluiceClientNetwork ipv6 = {.family = AF_INET6,.bytes = {0x20, 0x01, 0x0d, 0xb8}};
+	SluiceOrigin barred = {.family = AF_INET,.bytes = {127, 0, 0, 3}};
+	SluiceOrigin ipv6 = {.family = AF_INET6,.bytes = {0x20, 0x01, 0x0d, 0xb8}};
 	SluiceSocket socket;
 	int			client;
 	int			before = dial(3, WAIT_MS);
