@@ -181,18 +181,18 @@ def attack_metadata(options):
 
 
 def bomb():
-    """A gzip stream of about 1 MB, of 1 GB of zeros."""
+    """A gzip stream of about 500 kB, of 512 MB of zeros."""
     block = bytes(1 << 20)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     part = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
     check = 0
-    for _ in range(1024):
+    for _ in range(512):
         check = zlib.crc32(block, check)
-    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + part * 1024 + packer.flush() + struct.pack("<II", check, 1 << 30)
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + part * 512 + packer.flush() + struct.pack("<II", check, 1 << 29)
 
 
 def attack_bombs(options):
-    """Messages of 1 MB that unpack to 1 GB, with their encoding told and without."""
+    """Messages of 500 kB that unpack to 512 MB, with their encoding told and without."""
     packed = bomb()
     message = b"\x01" + struct.pack(">I", len(packed)) + packed
 

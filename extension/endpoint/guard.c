@@ -27,7 +27,7 @@
 
 /* Between two looks, while there is much to do and else.  With many connections looking takes at most that part of the time. */
 #define BUSY_TICK_US ((int64_t) 20 * 1000)
-#define IDLE_TICK_US ((int64_t) 100 * 1000)
+#define IDLE_TICK_US ((int64_t) 50 * 1000)
 #define LOOKING_PART 20
 
 /* Looks without much to do after which it begins anew. */

@@ -23,14 +23,25 @@ typedef struct LogLine
 	char		text[LOG_LINE_SIZE];
 } LogLine;
 
+/* Lines that a client can have written: so many of them a second, and the first one of the next says how many were left out. */
+typedef struct Tide
+{
+	char		level;
+	unsigned	max;
+	const char *what;			/* they are */
+	time_t		second;
+	unsigned	n;				/* in it */
+	size_t		left_out;
+} Tide;
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static LogLine lines[LOG_LINES];
 static size_t first;
 static size_t count;
 static size_t dropped;
 static char last_reason[128];
-static time_t handshake_at;		/* when a failed one was last told of */
-static size_t handshakes_left_out;	/* since then */
+static Tide handshakes = {.level = 'L',.max = 1,.what = "failed handshakes"};
+static Tide errors = {.level = 'W',.max = 5,.what = "lines of gRPC"};
 static _Atomic bool accept_failed;
 
 /* gRPC quotes what peers have sent: no line may carry bytes that a log or a database cannot take. */
@@ -132,53 +143,59 @@ sluice_log_accept_failed(void)
 	return atomic_exchange(&accept_failed, false);
 }
 
-/*
- * A handshake that failed is one line from gRPC, and any client can make many:
- * one a second is kept, and says how many were not.
- */
-static void
-put_handshake(const char *message)
+/* The line is to be kept; the number of those that were not, before it. */
+static bool
+admits(Tide *tide, size_t *left_out)
 {
 	time_t		now = time(NULL);
-	size_t		left_out = 0;
-	bool		keep;
+	bool		kept;
 
+	*left_out = 0;
 	pthread_mutex_lock(&mutex);
-	keep = now != handshake_at;
-	if (keep)
+	if (now != tide->second)
 	{
-		left_out = handshakes_left_out;
-		handshakes_left_out = 0;
-		handshake_at = now;
+		*left_out = tide->left_out;
+		tide->left_out = 0;
+		tide->second = now;
+		tide->n = 0;
 	}
+	kept = tide->n < tide->max;
+	if (kept)
+		tide->n++;
 	else
-		handshakes_left_out++;
+		tide->left_out++;
 	pthread_mutex_unlock(&mutex);
-	if (keep && left_out > 0)
-		sluice_log_put('L', "gRPC: %s (and %zu failed handshakes before it)", message, left_out);
-	else if (keep)
-		sluice_log_put('L', "gRPC: %s", message);
+	return kept;
+}
+
+static void
+put_one_of(Tide *tide, const char *message)
+{
+	size_t		left_out;
+
+	if (!admits(tide, &left_out))
+		return;
+	if (left_out > 0)
+		sluice_log_put(tide->level, "gRPC: %s (and %zu %s before it)", message, left_out, tide->what);
+	else
+		sluice_log_put(tide->level, "gRPC: %s", message);
 }
 
 /* Called by any gRPC thread, maybe inside a lock of gRPC's: copy and go. */
 static void
 grpc_hook(gpr_log_func_args *args)
 {
-	char		level = 'D';
-
 	if (strncmp(args->message, HANDSHAKE_FAILED, strlen(HANDSHAKE_FAILED)) == 0)
+		put_one_of(&handshakes, args->message);
+	else if (args->severity == GPR_LOG_SEVERITY_ERROR)
 	{
-		put_handshake(args->message);
-		return;
-	}
-	if (args->severity == GPR_LOG_SEVERITY_ERROR)
-	{
-		level = 'W';
 		keep_reason(args->message);
 		if (strstr(args->message, "Failed accept4") != NULL)
 			atomic_store(&accept_failed, true);
+		put_one_of(&errors, args->message);
 	}
-	sluice_log_put(level, "gRPC: %s", args->message);
+	else
+		sluice_log_put('D', "gRPC: %s", args->message);
 }
 
 void

@@ -266,6 +266,12 @@ sluice_thread_leave(SluiceNetwork *network)
 	network->queue = NULL;
 }
 
+static size_t
+greater(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
 /* Serving goes on where it cannot be started. */
 static void
 start_guard(SluiceNetwork *network)
@@ -276,7 +282,7 @@ start_guard(SluiceNetwork *network)
 		.penalty_us = (int64_t) network->settings.penalty_ms * 1000,
 		.call_bytes = (int64_t) sluice_listener_lookahead(&network->settings),
 		.admitted_bytes = (int64_t) network->settings.max_record_size,
-		.connection_bytes = (int64_t) network->settings.memory / 2,
+		.connection_bytes = (int64_t) greater(network->settings.memory / 8, 4 * network->settings.max_record_size),
 		.threads = {getpid(), gettid()}
 	};
 	SluiceGuard *guard;
