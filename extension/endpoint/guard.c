@@ -26,12 +26,12 @@
 #define SECOND_US ((int64_t) 1000 * 1000)
 
 /* Between two looks, while there is much to do and else.  With many connections looking takes at most that part of the time. */
-#define BUSY_TICK_US ((int64_t) 20 * 1000)
+#define BUSY_TICK_US ((int64_t) 10 * 1000)
 #define IDLE_TICK_US ((int64_t) 50 * 1000)
 #define LOOKING_PART 20
 
 /* Looks without much to do after which it begins anew. */
-#define CALM_TICKS 10
+#define CALM_TICKS 20
 
 /* Bytes of each connection that are nobody's business: its handshakes; and a second. */
 #define CONNECTION_BYTES ((int64_t) 16 * 1024)

@@ -51,6 +51,7 @@ END
 	($worker) = $sluice->workers;
 }
 
+# RssAnon is what lies not in shared memory, which the good client's rows fill.
 sub memory_kb
 {
 	my ($what) = @_;
@@ -91,10 +92,11 @@ sub peak_reset
 sub withstands
 {
 	my ($name, $attack, $connections, %o) = @_;
-	my ($log, $begun, $sockets_before, $memory_before) = ($sluice->log_offset, time, sockets_open(), memory_kb('VmRSS'));
+	my ($log, $begun, $sockets_before, $memory_before) = ($sluice->log_offset, time, sockets_open(), memory_kb('RssAnon'));
 	my $good = $sluice->send_start("$name-$network", '--prefix', "$name-$network", '--window', 1, '--timeout', 120);
 	$sluice->wait_progress($good, 20, 30);
 	my ($without, $with, $peak, $report);
+	my $limit_kb = $bound_kb + $connections * $connection_kb;
 	# Another process on this machine may take the time of one second, but not of three in a row.
 	foreach (1 .. 3)
 	{
@@ -105,15 +107,15 @@ sub withstands
 		my $finish = attack_start($attack, '--count', $connections || 300, @from);
 		$o{meanwhile}->() if $o{meanwhile};
 		$with = rate($good);
-		$peak = memory_kb('VmHWM') - $memory_before;
+		$peak = memory_kb('VmHWM') - memory_kb('RssShmem') - memory_kb('RssFile') - $memory_before;
 		$report = $finish->();
-		last if $with >= 0.5 * $without || $o{source};
+		last if ($with >= 0.5 * $without && $peak < $limit_kb) || $o{source};
 	}
 	my $answers = $sluice->send_stop($good);
 	is($answers->{unacknowledged}, 0, "$name: the good client got all its answers");
 	cmp_ok($with, '>=', 0.5 * $without, sprintf('%s: the good client keeps %.2f of its rate (%.0f a second); the attacker took %.2f s of CPU',
 		$name, $with / ($without || 1), $without, $report->{cpu}));
-	cmp_ok($peak, '<', $bound_kb + $connections * $connection_kb, "$name: $peak kB of memory at the peak");
+	cmp_ok($peak, '<', $limit_kb, "$name: $peak kB of memory at the peak");
 	is($sluice->wait_sql('SELECT sum(calls) FROM sluice.stat_workers', '0', 60), 1, "$name: its calls are gone");
 	ok(wait_until('descriptors are closed', sub { sockets_open() <= $sockets_before }, 60), "$name: so are its connections");
 	my @lines = grep { !/ LOG:  statement: / } split /\n/, $sluice->log_since($log);
@@ -132,8 +134,8 @@ sub withstands
 		my $from = $o{source} ? qr/\Q$o{source}/ : qr/127\.$network\.0\.\d/;
 		isnt(scalar(grep { /$from is shut out for \d+ ms: it floods the worker/ } @lines), 0, "$name: the attacker was shut out");
 	}
-	note(sprintf '%s: %s; RSS %d kB before, %d kB after', $name, join(' ', map { "$_ $report->{$_}" } sort keys %$report), $memory_before, memory_kb('VmRSS'));
-	return memory_kb('VmRSS');
+	note(sprintf '%s: %s; %d kB before, %d kB after', $name, join(' ', map { "$_ $report->{$_}" } sort keys %$report), $memory_before, memory_kb('RssAnon'));
+	return memory_kb('RssAnon');
 }
 
 # With TLS, those who come no further than the door; the good client has another one.
