@@ -304,7 +304,8 @@ main(void)
 		.keepalive_time_ms = 10000,
 		.keepalive_timeout_ms = 5000,
 		.max_calls_per_connection = 1000,
-		.opening_timeout_ms = 10000
+		.opening_timeout_ms = 10000,
+		.stall_timeout_ms = 30000
 	};
 	char		error[256] = "";
 	Client		client;

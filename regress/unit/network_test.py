@@ -134,7 +134,7 @@ def test_held(address="127.0.0.1"):
 
 
 def test_never_reads():
-    server = Server()
+    server = Server(stall_timeout_ms=8000)
     channel = server.channel(**{"grpc.http2.bdp_probe": 0})     # or the client itself buffers 4 MB of answers a call
     sent = [0]
 
