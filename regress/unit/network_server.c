@@ -197,6 +197,8 @@ loop(void)
 			sluice_network_clear_wakeup(network);
 		if ((fds[0].revents & (POLLIN | POLLHUP)) == 0)
 			continue;
+		/* What came before a command is not overtaken by it. */
+		serve();
 		if (fgets(line, sizeof(line), stdin) == NULL || !obey(line))
 			return;
 	}
