@@ -1,7 +1,7 @@
 # Limits: rates of streams and addresses, with one worker and with two; what the
 # refused are told; calls that the clock ends, by age or because nobody speaks.
 #
-# Records are counted between two times of the database's clock: four seconds, a
+# Records are counted between two times of the database's clock: three seconds, a
 # minute under torture.
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use Sluice qw(wait_until);
 use Subscriber;
 use Test::More;
 
-my $seconds = ($ENV{SLUICE_ROUNDS} // 2) > 2 ? 60 : 4;
+my $seconds = ($ENV{SLUICE_ROUNDS} // 2) > 2 ? 60 : 3;
 
 # Records of the table by the first letters of their keys, and the database's clock.
 sub counted
@@ -108,12 +108,12 @@ foreach my $workers (1, 2)
 
 		$sluice->sql("SELECT sluice.alter_stream('rated', rate => 800)");
 		ok(wait_until('it follows', sub { sum(values %{ rates($sluice, 'rated', 1) }) > 600 }, 20), 'altered: open calls follow');
-		rate_ok(sum(values %{ rates($sluice, 'rated', 3) }), 800, 'altered');
+		rate_ok(sum(values %{ rates($sluice, 'rated', 2) }), 800, 'altered');
 
 		set($sluice, 'sluice.stream_rate' => 200);
 		$sluice->sql("SELECT sluice.alter_stream('rated', rate => -1)");
 		ok(wait_until('it follows', sub { sum(values %{ rates($sluice, 'rated', 1) }) < 300 }, 20), 'the setting: open calls follow');
-		rate_ok(sum(values %{ rates($sluice, 'rated', 3) }), 200, 'the setting');
+		rate_ok(sum(values %{ rates($sluice, 'rated', 2) }), 200, 'the setting');
 		set($sluice, 'sluice.stream_rate' => 0);
 		ok(wait_until('it follows', sub { sum(values %{ rates($sluice, 'rated', 1) }) > 1000 }, 20), 'no limit: open calls follow');
 		stop_senders($sluice, 'rated', @senders);
