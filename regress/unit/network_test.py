@@ -306,11 +306,11 @@ def test_drain(address="127.0.0.1"):
     watched = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=SECONDS)
     ok(next(watched) == b"\x08\x01" and wait_until(lambda: server.counters()["held"] == 100), "100 records are not yet settled")
     server.ask("drain the server goes away: reconnect")
-    feed.queue.put(request(b"late"))
     ok(next(watched) == b"\x08\x02", "watchers hear NOT_SERVING")
+    feed.queue.put(request(b"late"))
     ok(outcome(watched)[1] == grpc.StatusCode.UNAVAILABLE, "and UNAVAILABLE")
     ok(outcome(silent) == ([], grpc.StatusCode.UNAVAILABLE, "the server goes away: reconnect"), "an idle call ends with UNAVAILABLE")
-    _, code, _ = outcome(ingest(server.channel(), Feed(request(b"k")), timeout=5))
+    _, code, _ = outcome(ingest(server.channel(), Feed(request(b"k")), timeout=2))
     ok(code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED), "a new call is not served")
     server.ask("release")
     answers, code, details = outcome(held)
@@ -441,12 +441,15 @@ def test_hostile(server):
 
 def test_masks(server):
     def mask(tid):
-        with open("/proc/%d/task/%s/status" % (server.process.pid, tid)) as status:
-            return re.search(r"SigBlk:\s*(\w+)", status.read()).group(1)
+        try:
+            with open("/proc/%d/task/%s/status" % (server.process.pid, tid)) as status:
+                return re.search(r"SigBlk:\s*(\w+)", status.read()).group(1)
+        except (FileNotFoundError, ProcessLookupError):
+            return None             # gRPC ends threads that have nothing to do
 
     main = str(server.process.pid)
     tids = os.listdir("/proc/%s/task" % main)
-    others = [mask(tid) for tid in tids if tid != main]
+    others = [m for m in (mask(tid) for tid in tids if tid != main) if m is not None]
     ok(len(others) >= 4 and all(m == "fffffffe7ffbfeff" for m in others), "%d threads block all signals" % len(others))
     ok(mask(main) == "0000000000000000", "the main thread's mask is as it was")
 
