@@ -411,12 +411,16 @@ def test_never_reads():
     reader = subscribe(server.channel(), Feed(wish(b"rows 500 60000")))
     ok(next(reader) == ACTIVE and all(is_rows(next(reader), 60000) for _ in range(500)), "so does one that reads")
     reader.cancel()
+    ok(server.left("rows 500 60000 graceful=0 gone=1"), "until it is gone")
 
-    feed = Feed(wish(b"rows 1000000 50000"))
+    # A row that is more than HTTP/2 takes: what comes behind it, and be it the status, waits for the client.
+    feed = Feed(wish(b"rows 1000000 500000"))
+    messages = server.consumers()["messages"]
     refused = subscribe(idle, feed, timeout=None)
     next(refused)
+    ok(wait_until(lambda: server.consumers()["messages"] >= messages + 2), "one does not read")
     feed.queue.put(acknowledge(1, of=666))
-    ok(server.left("rows 1000000 50000 graceful=0 gone=0 pulls=0"), "one is to end, and does not read")
+    ok(server.left("rows 1000000 500000 graceful=0 gone=0 pulls=0"), "and is to end")
     for channel in channels:
         channel.close()
     ok(wait_until(lambda: server.counters()["calls_now"] <= 2), "the 400 are gone")
