@@ -128,6 +128,7 @@ class Ledger:
         self.contradicted = 0           # answered once more, with another one
         self.unknown = 0                # answers for keys that were never sent
         self.stopping = False
+        self.stopped = threading.Event()
         self.file = open(options.ledger, "a", buffering=1) if options.ledger else None
 
     def next_number(self):
@@ -165,6 +166,7 @@ class Ledger:
     def stop(self):
         with self.changed:
             self.stopping = True
+            self.stopped.set()
             self.changed.notify_all()
 
 
@@ -196,7 +198,7 @@ class Attempt:
                 return
             yield self.take(number)
             if self.pause:
-                time.sleep(self.pause)
+                ledger.stopped.wait(self.pause)
 
     def take(self, number):
         self.sent += 1

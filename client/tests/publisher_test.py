@@ -217,7 +217,8 @@ def threads_block_all_signals():
 def fenced_in_the_middle_keeps_everything():
     with Server() as server:
         server.usual = Behaviour(at_batch=End(grpc.StatusCode.FAILED_PRECONDITION, "another run", "FENCED", 3))
-        with Run(address(server), *QUICK) as run:
+        # All are put in before the first batch goes out, with flush.
+        with Run(address(server), "linger=10 s", *QUICK) as run:
             run.wait_state(CONNECTED)
             run.command("send 5")
             run.command("flush 20000", ERROR_FENCED)

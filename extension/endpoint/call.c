@@ -31,13 +31,6 @@
 #include "noise.h"
 #include "thread.h"
 
-/*
- * A client that is alive and does not read its answers holds memory of its
- * stream.  It has this long, which is more than a keepalive that finds dead
- * ones takes.
- */
-#define STALLED_US ((int64_t) 30 * 1000 * 1000)
-
 /* A server that goes is soon followed by another one. */
 #define DRAINED_RETRY_MS 100
 
@@ -438,17 +431,19 @@ sluice_call_end(SluiceCall *call, grpc_status_code status, const char *message)
 	}
 }
 
+/* A client that is alive and does not read its answers holds memory of its stream. */
 void
 sluice_call_cut_off_stalled(SluiceNetwork *network, int64_t now)
 {
+	int64_t		patience = (int64_t) network->settings.stall_timeout_ms * 1000;
 	SluiceCall *call;
 
 	TAILQ_FOREACH(call, &network->calls, link)
 	{
-		if (call->over || call->patient || !call->sending || now - call->sending_since < STALLED_US)
+		if (call->over || call->patient || !call->sending || now - call->sending_since < patience)
 			continue;
 		sluice_log_put('L', "a client did not read its answers for %d seconds: its call was cut off",
-					   (int) (STALLED_US / 1000000));
+					   network->settings.stall_timeout_ms / 1000);
 		grpc_call_cancel_with_status(call->grpc, GRPC_STATUS_RESOURCE_EXHAUSTED,
 									 "the client does not read its answers: read them while sending", NULL);
 		call->sending_since = now;

@@ -35,6 +35,7 @@ typedef struct SluiceNetworkSettings
 	int			max_connection_idle_ms; /* 0: no limit */
 	int			penalty_ms;			/* that who floods it is shut out for; 0: nobody is */
 	int			opening_timeout_ms; /* for the first message of a call, and for a handshake */
+	int			stall_timeout_ms;	/* for a client that does not read its answers */
 	SluiceConnectionSlot *connections;	/* SLUICE_CONNECTIONS, where calls are shown; or NULL */
 } SluiceNetworkSettings;
 

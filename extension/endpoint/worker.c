@@ -67,6 +67,7 @@ PG_MODULE_MAGIC;
 #define MAX_IN_FLIGHT 65536		/* records, of all calls */
 #define TICK_MS 1000			/* of an idle worker: look for invalidations */
 #define DRAIN_TICK_MS 10
+#define STALL_TIMEOUT_MS 30000	/* more than a keepalive that finds dead clients takes */
 #define PUBLISH_INTERVAL_US (100 * INT64CONST(1000))
 #define LOG_LINES_A_TURN 100
 #define KEEPER_INTERVAL_US (60 * USECS_PER_SEC)
@@ -295,6 +296,7 @@ start_network(void)
 		.max_connection_idle_ms = sluice_max_connection_idle * 1000,
 		.penalty_ms = sluice_penalty_time,
 		.opening_timeout_ms = AuthenticationTimeout * 1000,
+		.stall_timeout_ms = STALL_TIMEOUT_MS,
 		.connections = self.connections,
 	};
 

@@ -316,10 +316,10 @@ REVOKE SELECT ON low FROM regress_sluice_b;
 SELECT lag_records FROM sluice.stat_subscriptions WHERE name = 'low';
 UPDATE sluice.streams SET owner = 999999 WHERE name = 'low';
 SELECT lag_records FROM sluice.stat_subscriptions WHERE name = 'low';
--- A statement that is to end ends.
+-- A statement that is to end ends, wherever it is.
 \set VERBOSITY terse
 SET statement_timeout = '1ms';
-SELECT count(*) FROM sluice.stat_subscriptions;
+DO $$ BEGIN FOR i IN 1 .. 1000 LOOP PERFORM count(*) FROM sluice.stat_subscriptions; END LOOP; END $$;
 \unset VERBOSITY
 RESET statement_timeout;
 

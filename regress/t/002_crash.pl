@@ -11,6 +11,8 @@
 # unacknowledged when the first one ended: its client had to send it again.
 #
 # SLUICE_SEED replays the choices; SLUICE_KINDS="postmaster worker" picks kinds.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,5 +1,7 @@
 # Hostile and broken peers at the port: the server goes on serving others, no
 # process dies, memory stays under its settings.
+#
+# suites: beside others
 use strict;
 use warnings;
 

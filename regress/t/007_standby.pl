@@ -1,5 +1,7 @@
 # A synchronous standby that is gone: no verdict, also when the wait is
 # cancelled; fast shutdown still ends; the records are there once in the end.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,5 +1,7 @@
 # What runs where: libgrpc in the workers alone, signals in main threads alone.
 # A worker that was told to end is replaced at once, one that fails is not.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,5 +1,7 @@
 # The worker's path is clean under valgrind: new records, duplicates, refused
 # and undecodable ones, a producer and what becomes of its calls, a call that is cut, redrive, a drain.
+#
+# suites: beside others
 use strict;
 use warnings;
 

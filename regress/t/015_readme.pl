@@ -1,4 +1,6 @@
 # What the README tells a new user to type works as it stands there.
+#
+# suites: beside others
 use strict;
 use warnings;
 

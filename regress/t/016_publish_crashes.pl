@@ -1,5 +1,7 @@
 # Publish: accounts outlive crashes, restarts, dumps and moves between workers;
 # they end with their stream only.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,4 +1,6 @@
 # Publish: what has to wait, waits in its order, and nothing else waits with it.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -307,7 +307,8 @@ sub many_clients
 		producers => $herd,
 		journal   => 0,
 		arguments => [ '--rate', 2 ],
-		options   => { stream => 'herd', memory => '1 MB' });
+		# The last wait is one that nobody comes to in the four seconds that are looked at.
+		options   => { stream => 'herd', memory => '1 MB', backoff_last => '5 s' });
 	my $connected = sub {
 		my (%opened) = map { $_->[1] => $_->[0] } grep { $_->[2] eq 'acknowledged' && $_->[0] >= $_[0] } $producer->timeline;
 		return scalar keys %opened;

@@ -1,4 +1,6 @@
 # Publish at its limits: batches without room, calls that end in the middle, what others do to our tables.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,4 +1,6 @@
 # The tools "sluice subscribe" and "sluice unsubscribe" against the real server: what comes out, and where it goes on.
+#
+# suites: beside others
 use strict;
 use warnings;
 

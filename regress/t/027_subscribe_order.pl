@@ -2,6 +2,8 @@
 # many write at the same time and commit in another order than they insert.
 #
 # SLUICE_SEED replays the writers' choices, SLUICE_ROUNDS sets how long it takes (4 s each).
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -9,6 +9,8 @@
 #
 # SLUICE_SEED replays the choices, SLUICE_FAULTS sets how many faults there
 # are, SLUICE_FAULT_KINDS="worker freeze" picks kinds.
+#
+# suites: beside others
 use strict;
 use warnings;
 

@@ -1,6 +1,8 @@
 # Rows that were handed out are there after a crash, and the positions that came with them hold.
 #
 # The log is written only by those who wait for it, so that a crash loses all that nobody waited for.
+#
+# suites: beside others
 use strict;
 use warnings;
 

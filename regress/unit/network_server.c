@@ -197,6 +197,8 @@ loop(void)
 			sluice_network_clear_wakeup(network);
 		if ((fds[0].revents & (POLLIN | POLLHUP)) == 0)
 			continue;
+		/* What came before a command is not overtaken by it. */
+		serve();
 		if (fgets(line, sizeof(line), stdin) == NULL || !obey(line))
 			return;
 	}
@@ -220,6 +222,8 @@ set(SluiceNetworkSettings *settings, const char *setting)
 		settings->max_in_flight = (size_t) number;
 	else if (starts_with(setting, "max_calls="))
 		settings->max_calls = (int) number;
+	else if (starts_with(setting, "stall_timeout_ms="))
+		settings->stall_timeout_ms = (int) number;
 	else if (starts_with(setting, "commit_us="))
 		commit_us = number;
 	else if (starts_with(setting, "nofile="))
@@ -245,7 +249,8 @@ main(int argc, char **argv)
 		.keepalive_time_ms = 10000,
 		.keepalive_timeout_ms = 5000,
 		.max_calls_per_connection = 1000,
-		.opening_timeout_ms = 10000
+		.opening_timeout_ms = 10000,
+		.stall_timeout_ms = 30000
 	};
 	char		error[256] = "";
 	struct timespec begin;

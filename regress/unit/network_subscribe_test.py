@@ -213,7 +213,7 @@ def test_gone(server):
         feed.queue.put(acknowledge(i))
     wait_until(lambda: server.consumers()["kept"] == 100)
     call.cancel()
-    ok(server.left("lazy and gone graceful=0 gone=1") and server.counters()["calls_now"] == 1,
+    ok(server.left("lazy and gone graceful=0 gone=1") and wait_until(lambda: server.counters()["calls_now"] == 1),
        "one that has acknowledgements with the main thread")
     call = subscribe(channel, Feed(wish(b"early", b"held")))
     wait_until(lambda: server.consumers()["kept"] == 101)
@@ -283,7 +283,7 @@ def test_unsubscribe(server):
     call.cancel()
     ok(wait_until(lambda: server.consumers()["gone"] == 1), "its client is gone")
     server.ask("release")
-    ok(nothing_left(server) and server.consumers()["kept"] == 0, "it is answered to nobody")
+    ok(server.consumers()["kept"] == 0 and nothing_left(server), "it is answered to nobody")
     channel.close()
 
 
@@ -307,7 +307,8 @@ def test_room():
     ok(all(next(call) == ACTIVE for call in calls), "as many subscriptions as half of the queue is enough for")
     _, code, details, reason = ended(subscribe(channel, Feed(wish())))
     ok(code == Code.RESOURCE_EXHAUSTED and reason is None, "one more is refused: " + details)
-    ok(server.counters()["refused"] == 1 and server.counters()["records"] == 0, "and counted; those that wait have nothing in flight")
+    ok(wait_until(lambda: server.counters()["refused"] == 1 and server.counters()["records"] == 0),
+       "and counted; those that wait have nothing in flight")
     answers, code, _ = ingest(channel, 1000)
     ok(len(answers) == 1000 and code == Code.OK, "others go on")
     method = channel.unary_unary(UNSUBSCRIBE)
@@ -383,7 +384,7 @@ def test_full():
 
 
 def test_never_reads():
-    server = Server()
+    server = Server(stall_timeout_ms=5000)
     idle = server.channel(**NO_READ_AHEAD)
     alone = subscribe(idle, Feed(wish(b"rows 1000000 60000")), timeout=None)
     next(alone)
@@ -393,9 +394,12 @@ def test_never_reads():
         time.sleep(0.3)
         return server.consumers()["messages"] == before
 
-    ok(wait_until(settled) and server.consumers()["messages"] <= 6,
-       "of a subscriber that does not read %d messages leave the main thread" % server.consumers()["messages"])
-    ok(server.counters()["bytes"] <= 2 * 61000, "and %d bytes wait" % server.counters()["bytes"])
+    # Both pulls have one.  Before them went the first message and what HTTP/2 and gRPC take: each has 64 kB, and
+    # the client may grant its window again when it reads the first message.
+    passed = wait_until(settled)
+    messages, waiting = server.consumers()["messages"], server.counters()["bytes"]
+    ok(passed and messages <= 10, "of a subscriber that does not read %d messages leave the main thread" % messages)
+    ok(waiting <= 2 * 61000, "and %d bytes wait" % waiting)
     channels = [server.channel(**NO_READ_AHEAD) for _ in range(20)]
     calls = [subscribe(channel, Feed(wish(b"rows 1000000 60000")), timeout=None) for channel in channels for _ in range(20)]
     ok(all(next(call) == ACTIVE for call in calls) and wait_until(settled), "400 of them")
@@ -407,15 +411,19 @@ def test_never_reads():
     reader = subscribe(server.channel(), Feed(wish(b"rows 500 60000")))
     ok(next(reader) == ACTIVE and all(is_rows(next(reader), 60000) for _ in range(500)), "so does one that reads")
     reader.cancel()
+    ok(server.left("rows 500 60000 graceful=0 gone=1"), "until it is gone")
 
-    feed = Feed(wish(b"rows 1000000 50000"))
+    # A row that is more than HTTP/2 takes: what comes behind it, and be it the status, waits for the client.
+    feed = Feed(wish(b"rows 1000000 500000"))
+    messages = server.consumers()["messages"]
     refused = subscribe(idle, feed, timeout=None)
     next(refused)
+    ok(wait_until(lambda: server.consumers()["messages"] >= messages + 2), "one does not read")
     feed.queue.put(acknowledge(1, of=666))
-    ok(server.left("rows 1000000 50000 graceful=0 gone=0 pulls=0"), "one is to end, and does not read")
+    ok(server.left("rows 1000000 500000 graceful=0 gone=0 pulls=0"), "and is to end")
     for channel in channels:
         channel.close()
-    ok(wait_until(lambda: server.counters()["calls_now"] == 2), "the 400 are gone")
+    ok(wait_until(lambda: server.counters()["calls_now"] <= 2), "the 400 are gone")
     ok(wait_until(lambda: server.counters()["calls_now"] == 1, 60), "the one that was to end is cut off after a time")
     _, code, details, _ = ended(refused)
     ok(code == Code.RESOURCE_EXHAUSTED, "and told why: " + details)

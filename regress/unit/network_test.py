@@ -35,6 +35,12 @@ def ingest(channel, feed, stream=None, timeout=SECONDS):
     return channel.stream_stream(METHOD)(iter(feed), metadata=metadata, timeout=timeout)
 
 
+# The network thread tells of records and bytes when it has nothing else to do.
+def nothing_left(server):
+    figures = server.counters()
+    return figures["calls_now"] == figures["records"] == figures["bytes"] == 0
+
+
 def test_ordinary(server):
     channel = server.channel()
     feed = Feed(request(b"k1"), request(b"dead1"), request(b""), field(1, b"nothing"), field(2, b"") + field(1, b"k5"), None)
@@ -73,13 +79,16 @@ def test_ordinary(server):
 def test_huge():
     memory = 16 * 1024 * 1024
     server = Server(memory=memory)
+    base = server.counters()["resident"]
     channel, other = server.channel(), server.channel()
     _, code, details = outcome(ingest(channel, Feed(request(b"k", b"x" * (3 * 1024 * 1024)))))
     ok(code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details, "a message of 3 MB: " + details)
     calls = [ingest(channel, Feed(request(b"k", b"x" * (100 * 1024 * 1024)))) for _ in range(3)]
     ok(all(outcome(call)[1] == grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls), "three messages of 100 MB are refused")
     ok(outcome(ingest(other, Feed(request(b"k"), None)))[1] == grpc.StatusCode.OK, "others are served")
-    ok_memory(server.counters()["resident"], 2 * memory / 1024 + 64 * 1024, "messages that are too long do not fill the memory")
+    # gRPC finds them too long when it has read them: its quota is the memory, 32 MB, and 16 kB for each of 2000 calls.
+    ok_memory(server.counters()["resident"], base + memory / 1024 + 32 * 1024 + 2000 * 16 + 8 * 1024,
+              "messages that are too long do not fill the memory")
     channel.close()
     other.close()
     ok(server.stop() is not None, "the server stops")
@@ -94,7 +103,7 @@ def test_cancel(server):
     ok(wait_until(lambda: server.counters()["records"] <= 4000), "their calls are cancelled")
     server.ask("release")
     ok(wait_until(lambda: server.counters()["records"] == 0), "their verdicts come to nobody")
-    ok(wait_until(lambda: server.counters()["calls_now"] == 0) and server.counters()["bytes"] == 0, "nothing is left of them")
+    ok(wait_until(lambda: nothing_left(server)), "nothing is left of them")
     channel.close()
 
 
@@ -127,14 +136,14 @@ def test_held(address="127.0.0.1"):
     for call in calls:
         call.cancel()
     ok(wait_until(lambda: server.ask("release") and server.counters()["calls_now"] == 0), "all calls end")
-    ok(server.counters()["bytes"] == 0, "no bytes are left")
+    ok(wait_until(lambda: nothing_left(server)), "no bytes are left")
     channel.close()
     other.close()
     ok(server.stop() is not None, "the server stops")
 
 
 def test_never_reads():
-    server = Server()
+    server = Server(stall_timeout_ms=8000)
     channel = server.channel(**{"grpc.http2.bdp_probe": 0})     # or the client itself buffers 4 MB of answers a call
     sent = [0]
 
@@ -160,7 +169,7 @@ def test_never_reads():
     ok(wait_until(lambda: server.counters()["calls_now"] == 0, 60), "after a time they are cut off")
     _, code, details = outcome(calls[0])
     ok(code == grpc.StatusCode.RESOURCE_EXHAUSTED, "and told why: " + details)
-    ok(server.counters()["bytes"] == 0, "no bytes are left")
+    ok(wait_until(lambda: nothing_left(server)), "no bytes are left")
     channel.close()
     other.close()
     ok(server.stop() is not None, "the server stops")
@@ -201,7 +210,7 @@ def test_max_calls():
     ok(all(next(call) == answer(b"k", 1) for call in calls), "as many calls as allowed")
     _, code, details = outcome(ingest(channel, Feed(request(b"k"))))
     ok(code == grpc.StatusCode.RESOURCE_EXHAUSTED, "one more is refused: " + details)
-    ok(server.counters()["refused"] == 1, "and counted")
+    ok(wait_until(lambda: server.counters()["refused"] == 1), "and counted")
     check = channel.unary_unary("/grpc.health.v1.Health/Check")
     ok(check(b"", timeout=SECONDS) == b"\x08\x01", "health is still answered")
     for feed in feeds:
@@ -300,11 +309,11 @@ def test_drain(address="127.0.0.1"):
     watched = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=SECONDS)
     ok(next(watched) == b"\x08\x01" and wait_until(lambda: server.counters()["held"] == 100), "100 records are not yet settled")
     server.ask("drain the server goes away: reconnect")
-    feed.queue.put(request(b"late"))
     ok(next(watched) == b"\x08\x02", "watchers hear NOT_SERVING")
+    feed.queue.put(request(b"late"))
     ok(outcome(watched)[1] == grpc.StatusCode.UNAVAILABLE, "and UNAVAILABLE")
     ok(outcome(silent) == ([], grpc.StatusCode.UNAVAILABLE, "the server goes away: reconnect"), "an idle call ends with UNAVAILABLE")
-    _, code, _ = outcome(ingest(server.channel(), Feed(request(b"k")), timeout=5))
+    _, code, _ = outcome(ingest(server.channel(), Feed(request(b"k")), timeout=2))
     ok(code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED), "a new call is not served")
     server.ask("release")
     answers, code, details = outcome(held)
@@ -429,19 +438,21 @@ def test_hostile(server):
     for s in sockets:
         s.close()
     ok(wait_until(lambda: server.counters()["calls_now"] == 0), "none of them left a call behind")
-    figures = server.counters()
-    ok(figures["records"] == 0 and figures["bytes"] == 0, "nor records")
-    ok_memory(figures["resident"], 150 * 1024, "memory")
+    ok(wait_until(lambda: nothing_left(server)), "nor records")
+    ok_memory(server.counters()["resident"], 150 * 1024, "memory")
 
 
 def test_masks(server):
     def mask(tid):
-        with open("/proc/%d/task/%s/status" % (server.process.pid, tid)) as status:
-            return re.search(r"SigBlk:\s*(\w+)", status.read()).group(1)
+        try:
+            with open("/proc/%d/task/%s/status" % (server.process.pid, tid)) as status:
+                return re.search(r"SigBlk:\s*(\w+)", status.read()).group(1)
+        except (FileNotFoundError, ProcessLookupError):
+            return None             # gRPC ends threads that have nothing to do
 
     main = str(server.process.pid)
     tids = os.listdir("/proc/%s/task" % main)
-    others = [mask(tid) for tid in tids if tid != main]
+    others = [m for m in (mask(tid) for tid in tids if tid != main) if m is not None]
     ok(len(others) >= 4 and all(m == "fffffffe7ffbfeff" for m in others), "%d threads block all signals" % len(others))
     ok(mask(main) == "0000000000000000", "the main thread's mask is as it was")
 
