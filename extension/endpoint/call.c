@@ -135,8 +135,6 @@ on_read(void *owner, bool success)
 	else if (message != NULL)
 	{
 		call->spoken = true;
-		if (call->admitted)
-			sluice_noise_received(call->talker, (int64_t) grpc_byte_buffer_length(message));
 		call->method->received(call, message);
 	}
 	else if (success && !grpc_call_failed_before_recv_message(call->grpc))
@@ -258,11 +256,11 @@ refuse_reason(SluiceNetwork *network, const SluiceMethod *method, grpc_status_co
 	return NULL;
 }
 
-/* Nothing is spent on it. */
+/* Little is spent on it: no batch, no memory of ours. */
 static void
-turn_away(SluiceRequest *request)
+turn_away(SluiceRequest *request, const char *reason)
 {
-	grpc_call_cancel(request->grpc, NULL);
+	grpc_call_cancel_with_status(request->grpc, GRPC_STATUS_UNAVAILABLE, reason, NULL);
 	grpc_call_unref(request->grpc);
 }
 
@@ -278,7 +276,7 @@ begin(SluiceNetwork *network, SluiceRequest *request, const struct sockaddr_stor
 		sluice_thread_count(&network->refused_calls, 1);
 	call = new_call(network, reason == NULL ? method : &refused_method, request->grpc, address);
 	if (call == NULL)
-		turn_away(request);
+		turn_away(request, "the worker is out of memory: try again later");
 	else if (reason == NULL)
 		method->begin(call, &request->metadata);
 	else
@@ -294,7 +292,7 @@ sluice_call_accept(SluiceNetwork *network, SluiceRequest *request)
 
 	read_address(request->grpc, &address);
 	if (sluice_guard_shuts_out(atomic_load_explicit(&network->guard, memory_order_acquire), &address))
-		turn_away(request);
+		turn_away(request, "clients of this address are shut out for a time (sluice.penalty_time): try again later");
 	else
 		call = begin(network, request, &address);
 	grpc_call_details_destroy(&request->details);
@@ -306,10 +304,10 @@ sluice_call_accept(SluiceNetwork *network, SluiceRequest *request)
 void
 sluice_call_admit(SluiceCall *call)
 {
-	if (call->admitted)
+	if (call->admitted || call->over)
 		return;
 	call->admitted = true;
-	sluice_noise_admit(call->talker);
+	sluice_noise_trust(call->talker);
 }
 
 void
@@ -348,8 +346,6 @@ sluice_call_send(SluiceCall *call, grpc_slice message, bool more)
 		grpc_slice_unref(message);
 		return;
 	}
-	if (call->admitted)
-		sluice_noise_sent(call->talker, (int64_t) GRPC_SLICE_LENGTH(message));
 	grpc_slice_buffer_add(&buffer->data.raw.slice_buffer, message);
 	memset(&op, 0, sizeof(op));
 	op.op = GRPC_OP_SEND_MESSAGE;

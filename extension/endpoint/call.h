@@ -112,7 +112,7 @@ typedef struct SluiceRequest
 /* Take a new call; request->grpc is the call's from here on. */
 extern void sluice_call_accept(struct SluiceNetwork *network, SluiceRequest *request);
 
-/* Its client was let in: from now on its messages are worth what they cost. */
+/* Its client was let in: its connection is trusted from now on (noise.h). */
 extern void sluice_call_admit(SluiceCall *call);
 
 extern void sluice_call_open(SluiceCall *call);

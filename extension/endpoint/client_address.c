@@ -94,6 +94,15 @@ sluice_client_address_set(struct sockaddr_storage *address, const struct sockadd
 	}
 }
 
+void
+sluice_client_address_drop_port(struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET)
+		((struct sockaddr_in *) address)->sin_port = 0;
+	else if (address->ss_family == AF_INET6)
+		((struct sockaddr_in6 *) address)->sin6_port = 0;
+}
+
 bool
 sluice_client_address_equal(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {

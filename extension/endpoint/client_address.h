@@ -22,6 +22,9 @@ extern void sluice_client_address_parse(struct sockaddr_storage *address, const 
 /* The same of what getpeername says. */
 extern void sluice_client_address_set(struct sockaddr_storage *address, const struct sockaddr_storage *peer);
 
+/* Of the client alone, whatever connection it is on. */
+extern void sluice_client_address_drop_port(struct sockaddr_storage *address);
+
 /* Address and port. */
 extern bool sluice_client_address_equal(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 extern uint32_t sluice_client_address_hash(const struct sockaddr_storage *address);

@@ -2,10 +2,10 @@
  * guard.c
  *		Keeps clients that flood the worker from taking its time.
  *
- * What a connection has received, less what its calls earned, is its noise.
- * Some of that is not noise but was not taken yet: messages that gRPC holds or puts
- * together.  Their bytes are bounded by the calls that are open, and only
- * what goes beyond that, the surplus, counts against the network.
+ * The noise of a connection is what it has received, as long as none of its calls is
+ * let in, and something for each call that came to nothing.  Some of it is not noise but
+ * was not taken yet: what calls send that wait to be let in.  Only what goes beyond that, the
+ * surplus, counts against the network, each byte once.
  */
 #include "guard.h"
 
@@ -35,7 +35,10 @@
 
 /* Bytes of each connection that are nobody's business: its handshakes; and a second. */
 #define CONNECTION_BYTES ((int64_t) 16 * 1024)
-#define CONNECTION_LEAK ((int64_t) 64 * 1024)
+#define CONNECTION_LEAK ((int64_t) 4 * 1024)
+
+/* What a call that came to nothing counts as: it costs more than its bytes do. */
+#define VOID_BYTES 256
 
 /* The surplus of a connection that is reset when its network is shut out.  Others of it may be innocent. */
 #define RESET_SURPLUS ((int64_t) 16 * 1024)
@@ -46,11 +49,14 @@ typedef struct Reading
 	SluiceSocket socket;
 	int64_t		noise;
 	int64_t		surplus;
+	int64_t		charged;		/* of it, to the network */
+	bool		trusted;
+	bool		gone_on;		/* it is there at the look after this one */
 } Reading;
 
 typedef struct Readings
 {
-	Reading    *list;			/* by address */
+	Reading    *list;			/* by cookie */
 	size_t		n;
 	size_t		capacity;
 } Readings;
@@ -70,7 +76,9 @@ struct SluiceGuard
 	SluiceSockets sockets;
 	Readings	now;
 	Readings	before;
-	bool		listening;		/* before is of the look before this one */
+	bool		listening;		/* there was a look before this one, and it was complete */
+	int64_t		looked_at;
+	_Atomic bool resting;
 	int			calm;
 	int64_t		ticked_at;
 	SluiceStrain strains[2];
@@ -91,15 +99,18 @@ monotonic_us(void)
 /* ---- readings ---- */
 
 static int
-by_address(const void *a, const void *b)
+by_cookie(const void *a, const void *b)
 {
-	return memcmp(&((const Reading *) a)->socket.peer, &((const Reading *) b)->socket.peer, sizeof(struct sockaddr_storage));
+	uint64_t	one = ((const Reading *) a)->socket.cookie;
+	uint64_t	other = ((const Reading *) b)->socket.cookie;
+
+	return one < other ? -1 : one > other;
 }
 
-static const Reading *
+static Reading *
 reading_before(const SluiceGuard *guard, const Reading *reading)
 {
-	return guard->before.n == 0 ? NULL : bsearch(reading, guard->before.list, guard->before.n, sizeof(Reading), by_address);
+	return guard->before.n == 0 ? NULL : bsearch(reading, guard->before.list, guard->before.n, sizeof(Reading), by_cookie);
 }
 
 /* NULL: no memory; then the rest of them is not looked at. */
@@ -120,21 +131,14 @@ add_reading(Readings *readings)
 }
 
 static int64_t
-allowance(const SluiceGuardSettings *settings, const SluiceTalk *talk)
-{
-	int64_t		bytes = talk->calls * settings->call_bytes + talk->admitted * settings->admitted_bytes;
-
-	return CONNECTION_BYTES + (bytes < settings->connection_bytes ? bytes : settings->connection_bytes);
-}
-
-static int64_t
 positive(int64_t n)
 {
 	return n > 0 ? n : 0;
 }
 
+/* So many bytes of noise come from the network of a connection. */
 static void
-shut_out(SluiceGuard *guard, const Reading *reading, int64_t bytes)
+hear(SluiceGuard *guard, const Reading *reading, int64_t bytes)
 {
 	SluiceOrigin network = sluice_origin_of(&reading->socket.peer);
 	char		text[SLUICE_ORIGIN_TEXT];
@@ -149,7 +153,7 @@ shut_out(SluiceGuard *guard, const Reading *reading, int64_t bytes)
 	atomic_store(&guard->any_shut_out, true);
 	atomic_fetch_add(&guard->total, 1);
 	sluice_origin_print(&network, text);
-	sluice_log_put('L', "%s is shut out for %" PRId64 " ms: it floods the worker with what is no records (sluice.penalty_time)",
+	sluice_log_put('L', "%s is shut out for %" PRId64 " ms: it floods the worker (sluice.penalty_time)",
 				   text, (penalty->ends_at - guard->ticked_at) / 1000);
 }
 
@@ -157,44 +161,88 @@ shut_out(SluiceGuard *guard, const Reading *reading, int64_t bytes)
 static void
 judge(SluiceGuard *guard, Reading *reading, const SluiceTalk *talk, int64_t elapsed)
 {
-	const Reading *before = reading_before(guard, reading);
-	uint64_t	received = reading->socket.received - (before == NULL ? 0 : before->socket.received);
+	Reading    *before = reading_before(guard, reading);
+	int64_t		received = (int64_t) (reading->socket.received - (before == NULL ? 0 : before->socket.received));
 	int64_t		noise = before == NULL ? 0 : before->noise;
-	int64_t		grown;
 
-	reading->noise = positive(noise + (int64_t) received - talk->credit - elapsed * CONNECTION_LEAK / SECOND_US);
-	reading->surplus = positive(reading->noise - allowance(&guard->settings, talk));
-	grown = reading->surplus - (before == NULL ? 0 : before->surplus);
-	if (grown > 0)
-		shut_out(guard, reading, grown);
+	if (before != NULL)
+		before->gone_on = true;
+	reading->trusted = talk->trusted;
+	reading->charged = before == NULL ? 0 : before->charged;
+	/* What was noise is none where it led to a call that is let in. */
+	if (talk->trusted && !(before != NULL && before->trusted))
+		noise = reading->charged = 0;
+	noise += talk->voids * VOID_BYTES + (talk->trusted ? 0 : received);
+	reading->noise = positive(noise - elapsed * CONNECTION_LEAK / SECOND_US);
+	reading->surplus = positive(reading->noise - CONNECTION_BYTES - talk->calls * guard->settings.call_bytes);
+	if (reading->surplus <= reading->charged)
+		return;
+	hear(guard, reading, reading->surplus - reading->charged);
+	reading->charged = reading->surplus;
 }
 
+/* A connection that was closed takes nothing with it. */
 static void
-look(SluiceGuard *guard, int64_t elapsed)
+judge_gone(SluiceGuard *guard)
+{
+	for (size_t i = 0; i < guard->before.n; i++)
+	{
+		const Reading *reading = &guard->before.list[i];
+		int64_t		left = reading->noise - CONNECTION_BYTES - reading->charged;
+
+		if (!reading->gone_on && !reading->trusted && left > 0)
+			hear(guard, reading, left);
+	}
+}
+
+static Readings
+swap_readings(SluiceGuard *guard)
 {
 	Readings	spare = guard->before;
-	SluiceSocket socket;
-	Reading    *reading;
 
 	guard->before = guard->now;
-	guard->now = spare;
-	guard->now.n = 0;
+	spare.n = 0;
+	return spare;
+}
+
+/* False: not all connections were seen. */
+static bool
+look_at_all(SluiceGuard *guard, int64_t elapsed)
+{
+	SluiceSocket socket;
+
 	sluice_sockets_rewind(&guard->sockets);
 	while (sluice_sockets_next(&guard->sockets, &socket))
 	{
+		Reading    *reading;
 		SluiceTalk	talk;
 
 		if (socket.listens)
 			continue;
 		if ((reading = add_reading(&guard->now)) == NULL)
-			break;
+			return false;
 		*reading = (Reading) {.socket = socket};
 		talk = sluice_noise_take(guard->settings.noise, &socket.peer);
 		if (guard->listening)
 			judge(guard, reading, &talk, elapsed);
 	}
-	qsort(guard->now.list, guard->now.n, sizeof(Reading), by_address);
-	guard->listening = true;
+	return errno == 0;
+}
+
+static void
+look(SluiceGuard *guard)
+{
+	int64_t		elapsed = guard->ticked_at - guard->looked_at;
+	bool		complete;
+
+	guard->looked_at = guard->ticked_at;
+	guard->now = swap_readings(guard);
+	complete = look_at_all(guard, elapsed);
+	if (complete && guard->listening)
+		judge_gone(guard);
+	guard->listening = complete;
+	if (guard->now.n > 0)
+		qsort(guard->now.list, guard->now.n, sizeof(Reading), by_cookie);
 }
 
 static void
@@ -294,9 +342,9 @@ tick(SluiceGuard *guard)
 	guard->ticked_at = now;
 	lift(guard, now);
 	guard->calm = busy ? 0 : guard->calm + 1;
-	if (busy)
+	if (busy && !atomic_load(&guard->resting))
 	{
-		look(guard, elapsed);
+		look(guard);
 		while (guard->nfresh > 0)
 			bar(guard, &guard->fresh[--guard->nfresh], true);
 		reset_noisy(guard);
@@ -388,6 +436,13 @@ sluice_guard_stop(SluiceGuard *guard)
 	pthread_join(guard->thread, NULL);
 	close_all(guard);
 	free(guard);
+}
+
+void
+sluice_guard_rest(SluiceGuard *guard)
+{
+	if (guard != NULL)
+		atomic_store(&guard->resting, true);
 }
 
 uint64_t

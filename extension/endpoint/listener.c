@@ -59,6 +59,9 @@
 #define AGE_GRACE_MS 60000
 #define READ_CHUNK (32 * 1024)
 
+/* gRPC works off all that it has read before it can be stopped: with its own 4 MB, tens of thousands of calls. */
+#define READ_CHUNK_MAX (128 * 1024)
+
 /* Of gRPC's own: connections and answers on their way; a call. */
 #define QUOTA_BASE ((size_t) 32 * 1024 * 1024)
 #define QUOTA_CALL ((size_t) 16 * 1024)
@@ -135,6 +138,7 @@ create_server(SluiceNetwork *network)
 	add_integer(&args, GRPC_ARG_HTTP2_MAX_PING_STRIKES, MAX_PING_STRIKES);
 	add_lifetimes(&args, settings);
 	add_integer(&args, "grpc.experimental.tcp_read_chunk_size", READ_CHUNK);
+	add_integer(&args, "grpc.experimental.tcp_max_read_chunk_size", READ_CHUNK_MAX);
 
 	grpc_resource_quota_resize(quota, QUOTA_BASE + settings->memory + (size_t) settings->max_calls * QUOTA_CALL);
 	list[args.num_args].type = GRPC_ARG_POINTER;

@@ -17,7 +17,7 @@
 
 typedef struct SluiceLogin
 {
-	struct sockaddr_storage address;	/* see client_address.h */
+	struct sockaddr_storage address;	/* see client_address.h; without a port */
 	char	   *user;			/* the role that it names, UTF-8; NULL: none */
 	char	   *password;		/* NULL: none (any more) */
 	const char *mistake;		/* its authorization cannot be read: why; static; or NULL */

@@ -97,7 +97,7 @@ find(SluiceLookups *lookups, const struct sockaddr_storage *address, int *nlooku
 			continue;
 		(*nlookups)++;
 		*nwaiting += lookup->nwaiting;
-		/* There is neither port nor scope in it, and no byte that was not set: see login.c. */
+		/* There is neither port nor scope in it, and no byte that was not set: see login.h. */
 		if (memcmp(&lookup->address, address, sizeof(*address)) == 0)
 			found = lookup;
 	}

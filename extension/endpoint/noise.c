@@ -1,10 +1,9 @@
 /*
  * noise.c
- *		What clients send that is no records.
+ *		What connections were good for.
  *
- * A connection is known as long as it has calls, and IDLE_MAX of them a little longer,
- * for those who open one call after the other.  What a forgotten one had in
- * credit is lost; it was little.
+ * A connection is known as long as it has calls, and IDLE_MAX of them longer,
+ * for those who open one call after the other.
  */
 #include "noise.h"
 
@@ -12,10 +11,7 @@
 
 #include "client_address.h"
 
-#define IDLE_MAX 256
-
-/* A client gives windows for what it is sent. */
-#define WINDOWS_PART 256
+#define IDLE_MAX 4096
 
 void
 sluice_noise_init(SluiceNoise *noise)
@@ -99,29 +95,10 @@ sluice_noise_join(SluiceNoise *noise, const struct sockaddr_storage *address)
 }
 
 void
-sluice_noise_admit(SluiceTalker *talker)
+sluice_noise_trust(SluiceTalker *talker)
 {
 	if (talker != NULL)
-		talker->admitted++;
-}
-
-static void
-earn(SluiceTalker *talker, int64_t bytes)
-{
-	if (talker != NULL)
-		atomic_fetch_add_explicit(&talker->credit, bytes, memory_order_relaxed);
-}
-
-void
-sluice_noise_received(SluiceTalker *talker, int64_t bytes)
-{
-	earn(talker, bytes + SLUICE_NOISE_MESSAGE);
-}
-
-void
-sluice_noise_sent(SluiceTalker *talker, int64_t bytes)
-{
-	earn(talker, bytes / WINDOWS_PART + SLUICE_NOISE_MESSAGE);
+		talker->trusted = true;
 }
 
 static void
@@ -140,9 +117,8 @@ sluice_noise_leave(SluiceNoise *noise, SluiceTalker *talker, bool admitted)
 	if (talker == NULL)
 		return;
 	pthread_mutex_lock(&noise->mutex);
-	earn(talker, admitted ? SLUICE_NOISE_CALL : -SLUICE_NOISE_VOID);
+	talker->voids += !admitted;
 	talker->calls--;
-	talker->admitted -= admitted;
 	if (talker->calls == 0)
 	{
 		TAILQ_INSERT_TAIL(&noise->idle, talker, idle_link);
@@ -162,9 +138,9 @@ sluice_noise_take(SluiceNoise *noise, const struct sockaddr_storage *address)
 	talker = find(noise, address);
 	if (talker != NULL)
 	{
-		talk.credit = atomic_exchange_explicit(&talker->credit, 0, memory_order_relaxed);
 		talk.calls = talker->calls;
-		talk.admitted = talker->admitted;
+		talk.voids = atomic_exchange(&talker->voids, 0);
+		talk.trusted = talker->trusted;
 	}
 	pthread_mutex_unlock(&noise->mutex);
 	return talk;

@@ -1,13 +1,12 @@
 /*
  * noise.h
- *		What clients send that is no records.
+ *		What connections were good for.
  *
- * Of each TCP connection this knows what its bytes were good for: a call that was
- * let in earns credit by its messages.  Bytes beyond the credit are noise: pings,
- * settings, windows, headers of calls that come to nothing.  A little of it is in
- * all that HTTP/2 does; a client that sends much of it while the worker is short of
- * time is shut out by the guard (guard.h), which compares the credit with
- * what the system says the connection has received.
+ * A TCP connection on which a call was let in is trusted.  On any other one all
+ * that comes is noise: pings, settings, windows, headers of calls
+ * that come to nothing.  A little of it is in all that HTTP/2 does; a client that
+ * sends much of it while the worker is short of time is shut out by the guard (guard.h),
+ * which asks here what it has to think of a connection.
  *
  * Plain C.  The network thread's, but for sluice_noise_take.
  */
@@ -23,24 +22,15 @@
 
 #define SLUICE_NOISE_CHAINS 1024
 
-/* Bytes of a message's frame and of TLS around it, with windows for the answers. */
-#define SLUICE_NOISE_MESSAGE 128
-
-/* Of a call's headers and its end. */
-#define SLUICE_NOISE_CALL 512
-
-/* What a call that was not let in is as bad as. */
-#define SLUICE_NOISE_VOID 1024
-
 /* A TCP connection with calls on it, or that had some lately. */
 typedef struct SluiceTalker
 {
 	LIST_ENTRY(SluiceTalker) chain;
 	TAILQ_ENTRY(SluiceTalker) idle_link;
 	struct sockaddr_storage address;
-	_Atomic int64_t credit;		/* bytes, since it was taken */
 	_Atomic int calls;			/* open */
-	_Atomic int admitted;		/* of them */
+	_Atomic int voids;			/* calls that ended and were not let in, since it was taken */
+	_Atomic bool trusted;		/* a call was let in */
 } SluiceTalker;
 
 typedef struct SluiceNoise
@@ -54,23 +44,19 @@ typedef struct SluiceNoise
 /* What is known of a connection. */
 typedef struct SluiceTalk
 {
-	int64_t		credit;			/* since the last time; less than zero: it had calls that came to nothing */
 	int			calls;
-	int			admitted;
+	int			voids;			/* since the last time */
+	bool		trusted;
 } SluiceTalk;
 
 extern void sluice_noise_init(SluiceNoise *noise);
 extern void sluice_noise_free(SluiceNoise *noise);
 
-/* A call begins on the connection with this address.  NULL: no memory; then its bytes earn nothing. */
+/* A call begins on the connection with this address.  NULL: no memory; then nothing is known of it. */
 extern SluiceTalker *sluice_noise_join(SluiceNoise *noise, const struct sockaddr_storage *address);
 
-/* The call was let in. */
-extern void sluice_noise_admit(SluiceTalker *talker);
-
-/* A call that was let in has received a message, or has sent one. */
-extern void sluice_noise_received(SluiceTalker *talker, int64_t bytes);
-extern void sluice_noise_sent(SluiceTalker *talker, int64_t bytes);
+/* A call of it was let in. */
+extern void sluice_noise_trust(SluiceTalker *talker);
 
 /* The call is over. */
 extern void sluice_noise_leave(SluiceNoise *noise, SluiceTalker *talker, bool admitted);

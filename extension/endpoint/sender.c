@@ -96,6 +96,7 @@ sluice_sender_read(SluiceSender *sender, grpc_call *grpc, const grpc_metadata_ar
 	if (sender->login != NULL)
 	{
 		sluice_client_address_parse(&sender->login->address, peer);
+		sluice_client_address_drop_port(&sender->login->address);
 		read_authorization(sender->login, metadata);
 		complete = read_certificate(sender->login, grpc);
 	}

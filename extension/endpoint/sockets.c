@@ -87,6 +87,14 @@ get_peer(int fd, struct sockaddr_storage *peer)
 }
 
 static bool
+get_cookie(int fd, uint64_t *cookie)
+{
+	socklen_t	length = sizeof(*cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &length) == 0;
+}
+
+static bool
 get_received(int fd, uint64_t *received)
 {
 	struct tcp_info info;
@@ -103,7 +111,7 @@ get_received(int fd, uint64_t *received)
 static bool
 look(SluiceSocket *socket, int port)
 {
-	struct sockaddr_storage again;
+	uint64_t	again;
 	int			listens;
 
 	socket->family = family_of(socket->fd, port);
@@ -111,9 +119,9 @@ look(SluiceSocket *socket, int port)
 		return false;
 	socket->listens = listens != 0;
 	if (socket->listens)
-		return true;
-	return get_peer(socket->fd, &socket->peer) && get_received(socket->fd, &socket->received) &&
-		get_peer(socket->fd, &again) && sluice_client_address_equal(&socket->peer, &again);
+		return get_cookie(socket->fd, &socket->cookie);
+	return get_cookie(socket->fd, &socket->cookie) && get_peer(socket->fd, &socket->peer) &&
+		get_received(socket->fd, &socket->received) && get_cookie(socket->fd, &again) && again == socket->cookie;
 }
 
 void
@@ -127,7 +135,7 @@ sluice_sockets_next(SluiceSockets *sockets, SluiceSocket *socket)
 {
 	const struct dirent *entry;
 
-	while ((entry = readdir(sockets->directory)) != NULL)
+	while (errno = 0, (entry = readdir(sockets->directory)) != NULL)
 	{
 		memset(socket, 0, sizeof(*socket));
 		socket->fd = atoi(entry->d_name);
@@ -139,19 +147,34 @@ sluice_sockets_next(SluiceSockets *sockets, SluiceSocket *socket)
 
 /* ---- acting ---- */
 
+/* A duplicate of the descriptor to the spare one.  False: it is not that socket any more. */
+static bool
+borrow(SluiceSockets *sockets, const SluiceSocket *socket)
+{
+	uint64_t	cookie;
+
+	return dup3(socket->fd, sockets->spare_fd, O_CLOEXEC) >= 0 &&
+		get_cookie(sockets->spare_fd, &cookie) && cookie == socket->cookie;
+}
+
+static void
+give_back(SluiceSockets *sockets)
+{
+	int			saved = errno;
+
+	(void) dup3(sockets->null_fd, sockets->spare_fd, O_CLOEXEC);
+	errno = saved;
+}
+
 void
 sluice_sockets_reset(SluiceSockets *sockets, const SluiceSocket *socket)
 {
 	struct sockaddr none = {.sa_family = AF_UNSPEC};
-	struct sockaddr_storage peer;
 
-	if (dup3(socket->fd, sockets->spare_fd, O_CLOEXEC) < 0)
-		return;
 	/* To disconnect throws away what was received; to shut down would leave it to be read. */
-	if (get_peer(sockets->spare_fd, &peer) && sluice_client_address_equal(&peer, &socket->peer) &&
-		connect(sockets->spare_fd, &none, sizeof(none)) != 0)
+	if (borrow(sockets, socket) && connect(sockets->spare_fd, &none, sizeof(none)) != 0)
 		(void) shutdown(sockets->spare_fd, SHUT_RDWR);
-	(void) dup3(sockets->null_fd, sockets->spare_fd, O_CLOEXEC);
+	give_back(sockets);
 }
 
 /* What is set of a key for a network: a signature that nobody can have made. */
@@ -181,13 +204,16 @@ bool
 sluice_sockets_bar(SluiceSockets *sockets, const SluiceSocket *socket, const SluiceOrigin *network, bool barred)
 {
 	struct tcp_md5sig key;
+	bool		done;
 
 	if (socket->family == AF_INET && network->family != AF_INET)
 		return true;
 	set_key(sockets, network, socket->family, &key);
 	key.tcpm_keylen = barred ? sizeof(sockets->key) : 0;
-	if (setsockopt(socket->fd, IPPROTO_TCP, TCP_MD5SIG_EXT, &key, sizeof(key)) == 0)
-		return true;
-	/* It was not barred here: by a listener before this one. */
-	return !barred && errno == ENOENT;
+	done = !borrow(sockets, socket) ||
+		setsockopt(sockets->spare_fd, IPPROTO_TCP, TCP_MD5SIG_EXT, &key, sizeof(key)) == 0 ||
+		/* It was not barred here: by a listener before this one. */
+		(!barred && errno == ENOENT);
+	give_back(sockets);
+	return done;
 }

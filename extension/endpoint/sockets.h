@@ -33,6 +33,7 @@ typedef struct SluiceSocket
 	int			family;			/* AF_INET, or AF_INET6, which may serve both */
 	bool		listens;
 	struct sockaddr_storage peer;	/* see client_address.h */
+	uint64_t	cookie;			/* the system gives no other socket the same */
 	uint64_t	received;		/* bytes, since it was connected */
 } SluiceSocket;
 
@@ -40,7 +41,7 @@ typedef struct SluiceSocket
 extern bool sluice_sockets_open(SluiceSockets *sockets, int port);
 extern void sluice_sockets_close(SluiceSockets *sockets);
 
-/* Goes through them: first after a rewind, then each call gives one, until it is false. */
+/* Goes through them: first after a rewind, then each call gives one, until it is false; errno is 0 then, or why there may be more. */
 extern void sluice_sockets_rewind(SluiceSockets *sockets);
 extern bool sluice_sockets_next(SluiceSockets *sockets, SluiceSocket *socket);
 

@@ -102,6 +102,7 @@ begin_drain(SluiceNetwork *network)
 	if (network->draining)
 		return;
 	network->draining = true;
+	sluice_guard_rest(network->guard);
 	sluice_health_set_serving(network, false);
 	sluice_listener_shut_all(network);
 	TAILQ_FOREACH(call, &network->calls, link)
@@ -117,6 +118,7 @@ begin_stop(SluiceNetwork *network)
 	if (network->stopping)
 		return;
 	network->stopping = true;
+	sluice_guard_rest(network->guard);
 	network->stop_by = sluice_thread_clock(CLOCK_MONOTONIC) + STOP_US;
 	sluice_listener_shut_all(network);
 	sluice_listener_cancel_all(network);
@@ -266,12 +268,6 @@ sluice_thread_leave(SluiceNetwork *network)
 	network->queue = NULL;
 }
 
-static size_t
-greater(size_t a, size_t b)
-{
-	return a > b ? a : b;
-}
-
 /* Serving goes on where it cannot be started. */
 static void
 start_guard(SluiceNetwork *network)
@@ -281,8 +277,6 @@ start_guard(SluiceNetwork *network)
 		.port = network->port,
 		.penalty_us = (int64_t) network->settings.penalty_ms * 1000,
 		.call_bytes = (int64_t) sluice_listener_lookahead(&network->settings),
-		.admitted_bytes = (int64_t) network->settings.max_record_size,
-		.connection_bytes = (int64_t) greater(network->settings.memory / 8, 4 * network->settings.max_record_size),
 		.threads = {getpid(), gettid()}
 	};
 	SluiceGuard *guard;

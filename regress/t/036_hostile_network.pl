@@ -101,7 +101,7 @@ sub withstands
 	foreach (1 .. 3)
 	{
 		# Those of before are shut out still.
-		my @from = $o{source} ? ('--source', $o{source}) : ('--network', ++$network);
+		my @from = ('--network', ++$network, $o{source} ? ('--source', $o{source}) : ());
 		$without = rate($good);
 		peak_reset();
 		my $finish = attack_start($attack, '--count', $connections || 300, @from);
@@ -109,7 +109,7 @@ sub withstands
 		$with = rate($good);
 		$peak = memory_kb('VmHWM') - memory_kb('RssShmem') - memory_kb('RssFile') - $memory_before;
 		$report = $finish->();
-		last if ($with >= 0.5 * $without && $peak < $limit_kb) || $o{source};
+		last if $with >= 0.5 * $without && $peak < $limit_kb;
 	}
 	my $answers = $sluice->send_stop($good);
 	is($answers->{unacknowledged}, 0, "$name: the good client got all its answers");
@@ -169,7 +169,7 @@ withstands('neighbour', 'pings', 0, source => '127.0.0.1');
 my ($host, $port) = split /:/, $sluice->address;
 ok(wait_until('the network is taken again', sub { IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Timeout => 1) }, 60),
 	'after its time a network that was shut out is taken again');
-cmp_ok($sluice->sql('SELECT sum(penalties) FROM sluice.stat_workers'), '>', 10, 'penalties are counted');
+cmp_ok($sluice->sql('SELECT sum(penalties) FROM sluice.stat_workers'), '>=', 9, 'penalties are counted');
 
 my @threads = glob "/proc/$worker/task/*";
 cmp_ok(scalar @threads, '<', 40, scalar(@threads) . ' threads');

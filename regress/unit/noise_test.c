@@ -1,6 +1,6 @@
 /*
  * noise_test.c
- *		What is known of connections: credit, calls, and what is forgotten.
+ *		What is known of connections, and what is forgotten.
  */
 #include "endpoint/client_address.h"
 #include "endpoint/noise.h"
@@ -39,27 +39,28 @@ take(int port)
 }
 
 static void
-test_credit(void)
+test_trust(void)
 {
 	SluiceTalker *talker = join(1);
 	SluiceTalk	talk;
 
 	ok(join(1) == talker && join(2) != talker, "a connection is told by address and port");
-	sluice_noise_admit(talker);
-	sluice_noise_received(talker, 1000);
-	sluice_noise_received(talker, 2000);
-	sluice_noise_sent(talker, 25600);
 	talk = take(1);
-	ok(talk.calls == 2 && talk.admitted == 1, "two calls, one of them let in");
-	is_number(talk.credit, 3000 + 100 + 3 * SLUICE_NOISE_MESSAGE, "messages earn what they cost");
-	is_number(take(1).credit, 0, "what was taken is not there any more");
-	sluice_noise_leave(&noise, talker, true);
-	is_number(take(1).credit, SLUICE_NOISE_CALL, "a call that was let in earns for its headers");
+	ok(talk.calls == 2 && !talk.trusted, "two calls, none of them let in");
 	sluice_noise_leave(&noise, talker, false);
 	talk = take(1);
-	is_number(talk.credit, -SLUICE_NOISE_VOID, "one that was not costs more than it sent");
-	ok(talk.calls == 0 && talk.admitted == 0, "no call is left");
-	ok(take(3).calls == 0 && take(3).credit == 0, "of a connection without calls nothing is known");
+	ok(talk.calls == 1 && talk.voids == 1 && !talk.trusted, "one came to nothing");
+	is_number(take(1).voids, 0, "what was taken is not there any more");
+	sluice_noise_trust(talker);
+	ok(take(1).trusted, "the other one is let in: the connection is trusted");
+	sluice_noise_leave(&noise, talker, true);
+	talk = take(1);
+	ok(talk.trusted && talk.calls == 0 && talk.voids == 0, "and stays so");
+	ok(join(1) == talker, "a third call");
+	sluice_noise_leave(&noise, talker, false);
+	talk = take(1);
+	ok(talk.trusted && talk.voids == 1, "that comes to nothing, too");
+	ok(take(3).calls == 0 && !take(3).trusted, "of a connection without calls nothing is known");
 }
 
 static void
@@ -68,13 +69,14 @@ test_forgetting(void)
 	SluiceTalker *open = join(9);
 	int			known = 0;
 
-	for (int port = 1000; port < 2000; port++)
+	for (int port = 10000; port < 20000; port++)
 		sluice_noise_leave(&noise, join(port), false);
-	for (int port = 1000; port < 2000; port++)
-		known += take(port).credit != 0;
-	is_number(known, 256, "some of those without calls are remembered");
-	ok(take(1999).credit == 0 && take(9).calls == 1, "the last ones of them, and each that has calls");
-	ok(join(1999) != NULL && take(1999).calls == 1, "one that comes again");
+	for (int port = 10000; port < 20000; port++)
+		known += take(port).voids != 0;
+	is_number(known, 4096, "some of those without calls are remembered");
+	ok(take(9).calls == 1, "and each that has calls");
+	sluice_noise_leave(&noise, join(19999), false);
+	ok(take(19999).voids == 1, "one that comes again is the same");
 	sluice_noise_leave(&noise, open, true);
 }
 
@@ -82,9 +84,7 @@ static void
 test_unix(void)
 {
 	/* A unix socket has no talker. */
-	sluice_noise_admit(NULL);
-	sluice_noise_received(NULL, 1);
-	sluice_noise_sent(NULL, 1);
+	sluice_noise_trust(NULL);
 	sluice_noise_leave(&noise, NULL, true);
 	ok(true, "of a unix socket nothing is noted");
 }
@@ -93,7 +93,7 @@ int
 main(void)
 {
 	sluice_noise_init(&noise);
-	test_credit();
+	test_trust();
 	test_forgetting();
 	test_unix();
 	sluice_noise_free(&noise);
