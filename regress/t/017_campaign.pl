@@ -91,6 +91,7 @@ foreach my $number (1 .. $runs)
 }
 is(sum(values %made), $faults, "$faults faults were made: " . join(', ', map { "$made{$_} $_" } sort keys %made));
 is($sluice->sql('SELECT count(*) FROM sluice.ledger WHERE unexplained <> 0 OR lost <> 0'), 0, 'nothing is unexplained or lost');
+unlike($sluice->log_since, qr/ is shut out for /, 'nobody was taken for a flood');
 $proxy->stop;
 $sluice->node->stop('fast');
 done_testing();

@@ -185,4 +185,5 @@ subtest 'what is dropped under a live call' => sub {
 	is($client->finish('f'), 'OK', 'and ends');
 };
 
+unlike($sluice->log_since, qr/ is shut out for /, 'nobody was taken for a flood');
 done_testing();

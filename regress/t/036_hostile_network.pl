@@ -153,7 +153,7 @@ withstands('slow', 'slow', $full ? 1000 : 100);
 my $unspoken = $full ? 1500 : 300;
 withstands('unspoken', 'unspoken', $unspoken, meanwhile => sub {
 	ok($sluice->wait_sql("SELECT sum(calls) >= $unspoken FROM sluice.stat_workers", 't', 30), 'unspoken: the calls are open') });
-withstands($_, $_, 0) foreach qw(passwords pings settings windows);
+withstands($_, $_, 0) foreach qw(passwords pings settings windows drizzle);
 withstands('bombs', 'bombs', 0, not_noisy => 1);
 
 # A second attack like one before finds the memory that the first one left; 16 MB are not worth trimming.
