@@ -304,7 +304,7 @@ typedef struct sluice_statistics
 	uint64_t	dropped;		/* records given up by full or compact */
 	uint64_t	lost;			/* declared as lost_tail, server_lost, damaged, previous_stream */
 	uint64_t	set_aside;
-	uint64_t	settled_before;	/* settled by an earlier connection whose acknowledgement did not come: their verdict is stored, or dead-lettered where the server told */
+	uint64_t	settled_before;	/* settled by an earlier connection whose acknowledgement did not come: their verdict is stored, or was not told; dead letters that are told count as such */
 	uint64_t	sent;			/* records handed to a connection, with those sent again */
 	uint64_t	resent;
 	uint64_t	attempts;		/* connections tried */

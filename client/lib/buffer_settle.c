@@ -139,7 +139,7 @@ count_run(sluice_statistics *counts, const Run *run, bool opened)
 
 	if (run->gap)
 		count_declared(counts, run->delivery.reason, count);
-	else if (opened)
+	else if (opened && run->delivery.verdict != SLUICE_VERDICT_DEAD_LETTERED)
 		counts->settled_before += count;
 	else if (run->delivery.verdict == SLUICE_VERDICT_STORED)
 		counts->stored += count;

@@ -409,6 +409,7 @@ test_many_dead(void)
 	connect_buffer();
 	ok(buffer->acked == 1500 && ntold == 1 && is_told(1, 1000, SLUICE_VERDICT_DEAD_LETTERED, SLUICE_REASON_NONE),
 	   "what an Opened leaves open is not told as stored");
+	ok(buffer->counts.dead_lettered == 1000 && buffer->counts.settled_before == 500, "what it tells as dead letters is counted as such");
 	close_buffer();
 	directory_remove(directory);
 }
