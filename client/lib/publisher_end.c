@@ -95,10 +95,11 @@ end_replaced(SluicePublisher *publisher)
 static SluicePublisherStep
 end_broken(SluicePublisher *publisher)
 {
-	sluice_buffer_end(publisher->buffer, SLUICE_ERROR_PROTOCOL);
 	sluice_status_tell(&publisher->status, SLUICE_STATE_CLOSED, SLUICE_LEVEL_ERROR,
 								 "stopped, with all records kept, because of the protocol with \"%s\" (please report this): %s",
 								 name_of(publisher), publisher->outcome.text);
+	/* Last: whoever is told by a call finds the reason in the statistics. */
+	sluice_buffer_end(publisher->buffer, SLUICE_ERROR_PROTOCOL);
 	return SLUICE_STEP_RESTING;
 }
 
@@ -123,10 +124,11 @@ end_violation(SluicePublisher *publisher)
 static SluicePublisherStep
 condemn(SluicePublisher *publisher, int error, sluice_state state, const char *what)
 {
-	sluice_buffer_condemned(publisher->buffer, error, publisher->outcome.last_sequence);
 	sluice_status_tell(&publisher->status, state, SLUICE_LEVEL_ERROR,
 								 "stopped, with all records kept: %s (\"%s\": %s)", what, name_of(publisher),
 								 publisher->outcome.text);
+	/* Last: whoever is told by a call finds the reason in the statistics. */
+	sluice_buffer_condemned(publisher->buffer, error, publisher->outcome.last_sequence);
 	return SLUICE_STEP_RESTING;
 }
 

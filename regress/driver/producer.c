@@ -468,21 +468,6 @@ is_terminated(sigset_t *signals, long milliseconds)
 	return sigtimedwait(signals, NULL, &rest) > 0;
 }
 
-/* The buffer knows of a fatal end a moment before the statistics tell it. */
-static void
-wait_told(sluice_producer *handle)
-{
-	sluice_statistics now = {0};
-
-	for (int patience = 0; patience < 200; patience++)
-	{
-		sluice_producer_statistics(handle, &now, sizeof(now));
-		if (now.state >= SLUICE_STATE_FENCED)
-			return;
-		pause_ns(5000000);
-	}
-}
-
 /* Flush all; SIGTERM ends the waiting. */
 static int
 finish(sigset_t *signals)
@@ -501,10 +486,7 @@ finish(sigset_t *signals)
 			terminated = terminated || is_terminated(signals, 0);
 		} while (error == SLUICE_ERROR_TIMEOUT && producer_now() < deadline && !terminated);
 		if (sluice_error_class(error) == SLUICE_CLASS_FATAL)
-		{
-			wait_told(producers[i].handle);
 			status = 3;
-		}
 		else if (error != SLUICE_OK && status == 0)
 			status = 1;
 	}

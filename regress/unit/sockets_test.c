@@ -160,7 +160,14 @@ test_bar(void)
 
 	ok(before >= 0, "a client that was there before");
 	(void) count(true, &socket);
-	ok(sluice_sockets_bar(&sockets, &socket, &barred, true), "its network is barred");
+	errno = 0;
+	if (!ok(sluice_sockets_bar(&sockets, &socket, &barred, true) || errno == ENOPROTOOPT, "its network is barred"))
+		return;
+	if (errno == ENOPROTOOPT)
+	{
+		ok(true, "no one is barred # SKIP the system has no TCP_MD5SIG");
+		return;
+	}
 	ok(sluice_sockets_bar(&sockets, &socket, &ipv6, true), "so is one of IPv6");
 	ok(dial(3, BARRED_MS) < 0, "a client there cannot connect");
 	client = dial(4, WAIT_MS);
