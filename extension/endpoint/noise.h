@@ -29,7 +29,7 @@ typedef struct SluiceTalker
 	TAILQ_ENTRY(SluiceTalker) idle_link;
 	struct sockaddr_storage address;
 	_Atomic int calls;			/* open */
-	_Atomic int voids;			/* calls that ended and were not let in, since it was taken */
+	_Atomic int voids;			/* calls that ended and were not let in, since it was asked for; health checks are such */
 	_Atomic bool trusted;		/* a call was let in */
 } SluiceTalker;
 
@@ -61,7 +61,7 @@ extern void sluice_noise_trust(SluiceTalker *talker);
 /* The call is over. */
 extern void sluice_noise_leave(SluiceNoise *noise, SluiceTalker *talker, bool admitted);
 
-/* The guard's.  All zero where the connection has no calls. */
+/* The guard's.  All zero where nothing is known of the connection. */
 extern SluiceTalk sluice_noise_take(SluiceNoise *noise, const struct sockaddr_storage *address);
 
 #endif							/* SLUICE_NOISE_H */
